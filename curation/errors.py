@@ -1,0 +1,27 @@
+"""The error tree of curation.
+
+CurationError
+├── DecodeError     this picture cannot be used; carries the Reason that is stored
+└── SourceError     a source as a whole cannot be read (missing folder, damaged index)
+"""
+
+from __future__ import annotations
+
+from data_catalog.schema import Reason
+
+
+class CurationError(Exception):
+    """Base of every error that curation raises on purpose."""
+
+
+class DecodeError(CurationError):
+    """A picture that cannot be used. `reason` is what the catalog stores about it."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+class SourceError(CurationError):
+    """A source that cannot be read at all."""

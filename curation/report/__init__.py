@@ -1,0 +1,1 @@
+"""The page that people look at before they touch a threshold."""

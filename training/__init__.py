@@ -1,0 +1,1 @@
+"""Consumes published versions; knows nothing of the catalog or of Prefect."""
