@@ -1,0 +1,143 @@
+"""A pool of processes that outlives the files it is given.
+
+A hostile picture may crash its worker or never end. Work is handed out in chunks; a chunk that
+dies or takes too long is done again one by one, and the culprit alone is given up.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from itertools import islice
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+from pebble import ProcessExpired, ProcessPool
+
+from data_catalog.schema import Reason
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+CHUNK = 24
+
+
+def default_workers() -> int:
+    """Number of processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def prepare_worker() -> None:
+    """Keep each worker to one thread: the processes are the parallelism."""
+    import cv2
+
+    cv2.setNumThreads(1)
+
+
+class WorkerPool:
+    """Processes for image work; a context manager.
+
+    Parameters
+    ----------
+    workers : int or None
+        Number of processes; the default is one for each processor.
+    """
+
+    def __init__(self, workers: int | None = None) -> None:
+        self.workers = workers or default_workers()
+        # Not fork: the parent has threads. Not spawn: it would import the parent's main module's
+        # dependencies once for each worker that is replaced.
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["curation.item"])
+        self._pool = ProcessPool(
+            max_workers=self.workers, initializer=prepare_worker, context=context
+        )
+
+    def __enter__(self) -> WorkerPool:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self._pool.close()
+        else:
+            self._pool.stop()
+        self._pool.join()
+
+    def map(
+        self,
+        function: Callable[[Sequence[Task]], Sequence[Result]],
+        tasks: Iterable[Task],
+        *,
+        seconds: float,
+        give_up: Callable[[Task, Reason, str], Result],
+    ) -> Iterator[Result]:
+        """Apply `function` to chunks of tasks; results in the order of the tasks.
+
+        Parameters
+        ----------
+        function : callable
+            Takes a sequence of tasks, returns one result for each. Importable by name.
+        tasks : iterable
+            Consumed as results are taken: at most three chunks a worker are under way.
+        seconds : float
+            What one task may take.
+        give_up : callable
+            Makes the result of a task that killed its worker or took too long.
+        """
+        source = iter(tasks)
+        window: deque[_Chunk[Task, Result]] = deque()
+        while True:
+            while len(window) < 3 * self.workers and (chunk := list(islice(source, CHUNK))):
+                window.append(_Chunk(chunk, self._schedule(function, chunk, seconds)))
+            if not window:
+                return
+            head = window.popleft()
+            yield from self._finish(head, function, seconds, give_up)
+
+    def _schedule(
+        self, function: Callable[[Sequence[Task]], Sequence[Result]], chunk: list[Task], seconds: float
+    ) -> Any:
+        # A chunk may hold one task that takes its whole time, and others.
+        allowance = seconds + 0.5 * len(chunk)
+        return self._pool.schedule(function, args=[chunk], timeout=allowance)
+
+    def _finish(
+        self,
+        chunk: _Chunk[Task, Result],
+        function: Callable[[Sequence[Task]], Sequence[Result]],
+        seconds: float,
+        give_up: Callable[[Task, Reason, str], Result],
+    ) -> Iterator[Result]:
+        try:
+            yield from chunk.future.result()
+            return
+        except (ProcessExpired, FutureTimeoutError):
+            pass
+        for task in chunk.tasks:
+            future = self._pool.schedule(function, args=[[task]], timeout=seconds)
+            try:
+                yield from future.result()
+            except ProcessExpired as error:
+                yield give_up(
+                    task, Reason.CRASHED_WORKER, f"the worker died with exit code {error.exitcode}"
+                )
+            except FutureTimeoutError:
+                yield give_up(task, Reason.TIMED_OUT, f"not done after {seconds:g} s")
+
+
+class _Chunk(Generic[Task, Result]):
+    """Tasks under way."""
+
+    __slots__ = ("future", "tasks")
+
+    def __init__(self, tasks: list[Task], future: Any) -> None:
+        self.tasks = tasks
+        self.future = future

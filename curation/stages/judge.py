@@ -1,0 +1,225 @@
+"""Stage: from measures, relations and decisions to the verdict on every item of the set."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from curation import judging
+from curation.grouping import DuplicateRules, group
+from curation.inversion import InversionDecision, decide
+from curation.judging import Findings, Rules
+from curation.recipe import Recipe
+from data_catalog.catalog import Catalog
+from data_catalog.decisions import latest_decisions
+from data_catalog.schema import GROUPS, Verdict
+
+# Raised when verdicts may differ for the same measures: a stored build is then judged anew.
+JUDGE_REVISION: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ItemSet:
+    """What there is to judge.
+
+    Attributes
+    ----------
+    features : pyarrow.Table
+        Rows of `features`, one an item, sorted by item_id; failed items among them.
+    unread : pyarrow.Table
+        `item_id`, `failure`, `detail`: what a source offered, but gave no bytes for.
+    decisions : dict of str to (verdict, reviewer)
+        By item_id, carried over to pixel-identical copies.
+    """
+
+    features: pa.Table
+    unread: pa.Table
+    decisions: Mapping[str, tuple[str, str]]
+
+    @property
+    def count(self) -> int:
+        """Number of items."""
+        return int(self.features.num_rows + self.unread.num_rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The outcome for a set: tables as in `data_catalog.schema`, and the inversion."""
+
+    verdicts: pa.Table
+    groups: pa.Table
+    inversion: InversionDecision
+
+
+def load_items(catalog: Catalog, recipe: Recipe, selection: pa.Table) -> ItemSet:
+    """Read what there is to judge.
+
+    Parameters
+    ----------
+    selection : pyarrow.Table
+        From `curation.ingest.selection.current`.
+    """
+    offered = selection.filter(pc.is_null(selection["failure"]))
+    unread = selection.filter(pc.is_valid(selection["failure"]))
+    where = (pc.field("recipe") == recipe.id) & pc.field("image_id").isin(offered["image_id"])
+    features = _one_row_an_item(catalog.table("features").read(where=where))
+    unread = unread.select(["item_id", "failure", "detail"]).sort_by("item_id")
+    return ItemSet(features, unread, _decisions(catalog, features))
+
+
+def _one_row_an_item(features: pa.Table) -> pa.Table:
+    """Sort by item_id and drop doubles that a kill between two commits may have left."""
+    features = features.sort_by([("item_id", "ascending"), ("pack", "ascending")])
+    ids = features["item_id"].to_numpy(zero_copy_only=False)
+    if len(ids) == 0:
+        return features
+    first = np.concatenate(([True], ids[1:] != ids[:-1]))
+    return features if first.all() else features.filter(pa.array(first))
+
+
+def _decisions(catalog: Catalog, features: pa.Table) -> dict[str, tuple[str, str]]:
+    """Give people's last words, also for copies with the very same pixels."""
+    said = latest_decisions(catalog)
+    if not said:
+        return {}
+    frame = features.select(["item_id", "pixel_hash"]).to_pandas()
+    direct = frame[frame["item_id"].isin(list(said))].sort_values("item_id")
+    by_pixels = {
+        row.pixel_hash: said[row.item_id]
+        for row in direct.itertuples()
+        if row.pixel_hash is not None
+    }
+    copies = frame[frame["pixel_hash"].isin(list(by_pixels))]
+    words = {row.item_id: by_pixels[row.pixel_hash] for row in copies.itertuples()}
+    words |= {item_id: row for item_id, row in said.items() if item_id not in words}
+    return {
+        item_id: (str(row["verdict"]), str(row["reviewer"])) for item_id, row in words.items()
+    }
+
+
+def build_id(items: ItemSet, recipe: Recipe, rules: Rules, duplicates: DuplicateRules) -> str:
+    """Hash all that decides the outcome: the same id means the same verdicts."""
+    digest = hashlib.sha256()
+    head = {
+        "revision": JUDGE_REVISION,
+        "recipe": recipe.id,
+        "invert": recipe.invert,
+        "rules": {name: getattr(rules, name).model_dump() for name in type(rules).model_fields},
+        "duplicates": duplicates.model_dump(),
+        "decisions": sorted(items.decisions.items()),
+    }
+    digest.update(json.dumps(head, sort_keys=True, default=str).encode())
+    for table in (items.features, items.unread):
+        for column in ("item_id", "failure"):
+            values = pc.fill_null(table[column], "")
+            digest.update("\n".join(values.to_pylist()).encode("utf-8", "surrogatepass"))
+            digest.update(b"\0")
+    return digest.hexdigest()[:16]
+
+
+def judge(
+    items: ItemSet,
+    recipe: Recipe,
+    rules: Rules,
+    duplicates: DuplicateRules,
+    relate: Callable[[pa.Table], pa.Table],
+) -> Judgement:
+    """Judge every item.
+
+    Items that a rule on one image rejects take no part in grouping: a picture that is out must
+    not take a copy that is in with it. Items that a person decided always take part.
+
+    Parameters
+    ----------
+    relate : callable
+        Takes the features of the items to group, returns their pairs.
+    """
+    features = items.features
+    count = features.num_rows
+    findings = judging.judge_images(features, rules)
+    ids = features["item_id"].to_numpy(zero_copy_only=False)
+    decided = np.array([item_id in items.decisions for item_id in ids], dtype=np.bool_)
+    has_picture = np.asarray(pc.is_null(features["failure"]).to_numpy(zero_copy_only=False))
+    grouped = has_picture & (decided | ~findings.rejected(count))
+    groups = _group(features.filter(pa.array(grouped)), items, duplicates, relate)
+    findings = _merge(findings, judging.judge_groups(groups, rules), grouped)
+    verdicts = _verdicts(items, findings)
+    kept = pc.is_in(
+        features["item_id"],
+        value_set=verdicts.filter(
+            pc.is_in(
+                verdicts["verdict"],
+                value_set=pa.array([Verdict.ACCEPTED.value, Verdict.FLAGGED.value]),
+            )
+        )["item_id"].combine_chunks(),
+    )
+    return Judgement(verdicts, groups, decide(features.filter(kept), recipe.invert))
+
+
+def _group(
+    features: pa.Table,
+    items: ItemSet,
+    duplicates: DuplicateRules,
+    relate: Callable[[pa.Table], pa.Table],
+) -> pa.Table:
+    if features.num_rows == 0:
+        return GROUPS.empty_table()
+    accepted = {
+        item_id
+        for item_id, (verdict, _) in items.decisions.items()
+        if verdict == Verdict.ACCEPTED.value
+    }
+    groups = group(features, relate(features), accepted, duplicates)
+    return groups.sort_by("item_id")
+
+
+def _merge(images: Findings, groups: Findings, grouped: NDArray[np.bool_]) -> Findings:
+    """Put masks over the grouped items (sorted by item_id) back on all items."""
+    masks = dict(images.masks)
+    for reason, mask in groups.masks.items():
+        full = np.zeros(len(grouped), dtype=np.bool_)
+        if len(mask):
+            full[grouped] = mask
+        masks[reason] = full
+    return Findings(masks, {**images.actions, **groups.actions})
+
+
+def _verdicts(items: ItemSet, findings: Findings) -> pa.Table:
+    features, unread = items.features, items.unread
+    extra = unread.num_rows
+
+    def column(name: str) -> NDArray[Any]:
+        return np.asarray(features[name].to_numpy(zero_copy_only=False), dtype=object)
+
+    item_ids = np.concatenate([column("item_id"), np.asarray(unread["item_id"], dtype=object)])
+    image_ids = np.concatenate([column("image_id"), np.full(extra, None, dtype=object)])
+    failures = np.concatenate([column("failure"), np.asarray(unread["failure"], dtype=object)])
+    padded = {
+        reason: np.concatenate([mask, np.zeros(extra, dtype=np.bool_)])
+        for reason, mask in findings.masks.items()
+    }
+    return judging.verdicts(
+        item_ids, image_ids, failures, Findings(padded, findings.actions), items.decisions
+    )
+
+
+def count_verdicts(verdicts: pa.Table) -> dict[str, Any]:
+    """Count items, verdicts and reasons, for the summary of a build."""
+    frame = pd.Series(verdicts["verdict"].to_pandas()).value_counts()
+    reasons = pd.Series(
+        pc.list_flatten(verdicts["reasons"]).to_pandas(), dtype=object
+    ).value_counts()
+    return {
+        "items": verdicts.num_rows,
+        **{verdict.value: int(frame.get(verdict.value, 0)) for verdict in Verdict},
+        "reasons": {str(key): int(value) for key, value in sorted(reasons.items())},
+    }

@@ -1,0 +1,179 @@
+"""Progress for people: a bar on a terminal, a line now and then elsewhere, always on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+_LINE_EVERY: Final = 5.0  # seconds
+
+
+class Reporter(Protocol):
+    """What long work tells about itself."""
+
+    def begin(self, stage: str, total: int | None) -> None:
+        """Start a stage of `total` steps, or of an unknown number."""
+
+    def advance(self, steps: int = 1) -> None:
+        """Count steps of the stage that is under way."""
+
+    def end(self, result: str = "") -> None:
+        """End the stage; `result` is one line for people."""
+
+
+class Quiet:
+    """Says nothing."""
+
+    def begin(self, stage: str, total: int | None) -> None:
+        """Say nothing."""
+
+    def advance(self, steps: int = 1) -> None:
+        """Say nothing."""
+
+    def end(self, result: str = "") -> None:
+        """Say nothing."""
+
+
+@dataclass
+class Lines:
+    """Plain lines, one every few seconds: for logs and pipes."""
+
+    _stage: str = ""
+    _total: int | None = None
+    _done: int = 0
+    _last: float = field(default_factory=time.monotonic)
+    _began: float = field(default_factory=time.monotonic)
+
+    def begin(self, stage: str, total: int | None) -> None:
+        """Start a stage."""
+        self._stage, self._total, self._done = stage, total, 0
+        self._began = self._last = time.monotonic()
+
+    def advance(self, steps: int = 1) -> None:
+        """Count; print at most every five seconds."""
+        self._done += steps
+        now = time.monotonic()
+        if now - self._last >= _LINE_EVERY:
+            self._last = now
+            of = f" of {self._total}" if self._total else ""
+            rate = self._done / max(now - self._began, 1e-9)
+            self._print(f"{self._stage}: {self._done}{of}, {rate:.0f}/s")
+
+    def end(self, result: str = "") -> None:
+        """Print the result with the time that the stage took."""
+        if result:
+            self._print(f"{self._stage}: {result} ({time.monotonic() - self._began:.1f} s)")
+
+    def _print(self, line: str) -> None:
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()
+
+
+class Bars:
+    """A bar for the stage under way, a line for each that is done."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+        self._stage = ""
+        self._began = 0.0
+
+    def begin(self, stage: str, total: int | None) -> None:
+        """Show a bar."""
+        self._stage, self._began = stage, time.monotonic()
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+        )
+        self._progress.start()
+        self._task = self._progress.add_task(stage, total=total)
+
+    def advance(self, steps: int = 1) -> None:
+        """Move the bar."""
+        if self._progress is not None and self._task is not None:
+            self._progress.advance(self._task, steps)
+
+    def end(self, result: str = "") -> None:
+        """Replace the bar by its result."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+        if result:
+            seconds = time.monotonic() - self._began
+            self._console.print(
+                f"[green]✓[/] {self._stage}: {result} [dim]({seconds:.1f} s)[/]", highlight=False
+            )
+
+
+_current: ContextVar[Reporter] = ContextVar("_current", default=Quiet())  # noqa: B039
+
+
+def reporter() -> Reporter:
+    """Give the reporter of the run under way; a quiet one where nobody watches."""
+    return _current.get()
+
+
+@contextmanager
+def watch() -> Iterator[Reporter]:
+    """Report to stderr while the body runs."""
+    console = Console(stderr=True)
+    chosen: Reporter = Bars(console) if console.is_terminal else Lines()
+    token = _current.set(chosen)
+    try:
+        yield chosen
+    finally:
+        chosen.end()
+        _current.reset(token)
+
+
+@contextmanager
+def stage(name: str, total: int | None = None) -> Iterator[StageReport]:
+    """Report one stage while the body runs.
+
+    The body calls `advance` and may set `result`, one line for people.
+    """
+    out = reporter()
+    report = StageReport(out)
+    out.begin(name, total)
+    try:
+        yield report
+    except BaseException:
+        out.end()
+        raise
+    out.end(report.result)
+
+
+@dataclass
+class StageReport:
+    """Handle of the stage under way."""
+
+    _out: Reporter
+    result: str = ""
+
+    def advance(self, steps: int = 1) -> None:
+        """Count steps."""
+        self._out.advance(steps)

@@ -1,0 +1,39 @@
+"""What tests of all packages share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+# Pure tests must not start a Prefect server by accident; flow tests start one on purpose.
+os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_ENABLED", "false")
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+os.environ.setdefault("DO_NOT_TRACK", "1")
+
+Pixels = NDArray[np.uint8]
+
+
+@pytest.fixture
+def photograph() -> Pixels:
+    """A picture with colour, texture and edges, 240×180 px, the same every time."""
+    rng = np.random.default_rng(7)
+    rows, columns = np.mgrid[0:240, 0:180]
+    base = np.stack(
+        [rows % 256, (rows + columns) % 256, (255 - columns) % 256], axis=-1
+    ).astype(np.int16)
+    noise = rng.integers(-8, 9, base.shape, dtype=np.int16)
+    return np.clip(base + noise, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def real_photographs() -> list[Path]:
+    """The clothing photographs; skips where they are not at hand."""
+    default = Path(__file__).parents[2] / "shared" / "data" / "clothing"
+    folder = Path(os.environ.get("NONESUCH_REAL_DATA", default)) / "images"
+    if not folder.is_dir():
+        pytest.skip(f"no real photographs at {folder}; set NONESUCH_REAL_DATA to their folder")
+    return sorted(folder.glob("*.jpg"))
