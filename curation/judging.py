@@ -264,17 +264,17 @@ class Rules(BaseModel):
     mirrored_copy: MirroredCopy = MirroredCopy()
     colourway: Colourway = Colourway()
 
-    def __iter__(self) -> Iterator[Rule]:  # type: ignore[override]
-        """Iterate over the rules, not over pydantic's (name, value) pairs."""
+    def all(self) -> Iterator[Rule]:
+        """Give every rule, in the order in which people read them."""
         return (getattr(self, name) for name in type(self).model_fields)
 
     def on_images(self) -> list[Rule]:
         """Give the rules that look at one image alone and are not off."""
-        return [rule for rule in self if rule.reason not in _OF_GROUPS and rule.action != "off"]
+        return [rule for rule in self.all() if rule.reason not in _OF_GROUPS and rule.action != "off"]
 
     def on_groups(self) -> list[Rule]:
         """Give the rules that compare an item with others and are not off."""
-        return [rule for rule in self if rule.reason in _OF_GROUPS and rule.action != "off"]
+        return [rule for rule in self.all() if rule.reason in _OF_GROUPS and rule.action != "off"]
 
 
 _OF_GROUPS: Final = frozenset(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from curation.subject import Subject
+from curation.subject import Subject, near_colour
 
 Pixels = NDArray[np.uint8]
 Grey = NDArray[np.uint8]
@@ -56,17 +56,13 @@ def chroma(small: Pixels) -> float:
 
 def blankness(small: Pixels) -> float:
     """Share of pixels within 8 levels of the most common colour, 0 to 1."""
-    pixels = small.reshape(-1, 3)
-    codes = (
-        (pixels[:, 0].astype(np.uint16) >> 3 << 10)
-        | (pixels[:, 1].astype(np.uint16) >> 3 << 5)
-        | (pixels[:, 2].astype(np.uint16) >> 3)
-    )
+    # Every second pixel each way tells the commonest colour as well, at a quarter of the cost.
+    pixels = small[::2, ::2].reshape(-1, 3)
+    codes = (pixels >> 3) @ np.array([1024, 32, 1], np.uint16)
     commonest = int(np.bincount(codes, minlength=1).argmax())
     # The middle of the bin's own pixels, so that a colour on a bin's edge is not split.
-    centre = np.median(pixels[codes == commonest], axis=0).astype(np.uint8)
-    distance = cv2.absdiff(small, np.full_like(small, centre)).max(axis=2)
-    return float((distance <= _BLANK_TOLERANCE).mean())
+    centre = np.median(pixels[codes == commonest], axis=0)
+    return float(near_colour(small, centre, _BLANK_TOLERANCE).mean())
 
 
 def entropy(luma: Grey) -> float:
@@ -97,12 +93,19 @@ def sharpness(luma: Grey) -> float | None:
     if min(luma.shape) < 3:
         return None
     laplacian = cv2.convertScaleAbs(cv2.Laplacian(luma, cv2.CV_16S, ksize=1))
-    horizontal = cv2.convertScaleAbs(cv2.Sobel(luma, cv2.CV_16S, 1, 0), alpha=0.25)
-    vertical = cv2.convertScaleAbs(cv2.Sobel(luma, cv2.CV_16S, 0, 1), alpha=0.25)
-    gradient = _top_mean(cv2.max(horizontal, vertical))
+    gradient = _top_mean(_gradient(luma))
     if gradient < _MIN_CONTRAST:
         return None
     return _top_mean(laplacian) / gradient
+
+
+def _gradient(luma: Grey) -> Grey:
+    """Larger of the two Sobel derivatives, in levels a pixel."""
+    horizontal, vertical = (
+        cv2.convertScaleAbs(cv2.Sobel(luma, cv2.CV_16S, x, y), alpha=0.25)
+        for x, y in ((1, 0), (0, 1))
+    )
+    return np.asarray(cv2.max(horizontal, vertical), dtype=np.uint8)
 
 
 def _top_mean(values: Grey, share: float = 0.005) -> float:
@@ -137,11 +140,7 @@ def background_complexity(luma: Grey, subject: Subject, uniformity: float) -> fl
         background &= grown == 0
     if not background.any():
         return 0.0
-    gradient = cv2.max(
-        cv2.convertScaleAbs(cv2.Sobel(luma, cv2.CV_16S, 1, 0), alpha=0.25),
-        cv2.convertScaleAbs(cv2.Sobel(luma, cv2.CV_16S, 0, 1), alpha=0.25),
-    )
-    return float((gradient[background] > 8).mean())
+    return float((_gradient(luma)[background] > 8).mean())
 
 
 def pattern(small: Pixels, subject: Subject, uniformity: float) -> float:
@@ -165,7 +164,10 @@ def pattern(small: Pixels, subject: Subject, uniformity: float) -> float:
         return 0.0
     if float(cv2.meanStdDev(small)[1].max()) < 1.0:
         return 0.0
-    lab = cv2.cvtColor(cv2.GaussianBlur(small, (0, 0), 1.5), cv2.COLOR_RGB2LAB)
+    # Halved, so that the threads of a weave melt into its colour.
+    height, width = height // 2, width // 2
+    half = cv2.resize(small, (width, height), interpolation=cv2.INTER_AREA)
+    lab = cv2.cvtColor(half, cv2.COLOR_RGB2LAB)
     middle = lab[height // 4 : -(height // 4), width // 4 : -(width // 4)]
     deep = max(2, min(height, width) // 10)
     frame = np.full((height, width), 255, np.uint8)

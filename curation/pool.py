@@ -33,8 +33,10 @@ def default_workers() -> int:
 def prepare_worker() -> None:
     """Keep each worker to one thread: the processes are the parallelism."""
     import cv2
+    from threadpoolctl import threadpool_limits
 
     cv2.setNumThreads(1)
+    threadpool_limits(1)
 
 
 class WorkerPool:
@@ -106,7 +108,7 @@ class WorkerPool:
         self, function: Callable[[Sequence[Task]], Sequence[Result]], chunk: list[Task], seconds: float
     ) -> Any:
         # A chunk may hold one task that takes its whole time, and others.
-        allowance = seconds + 0.5 * len(chunk)
+        allowance = seconds + 0.2 * len(chunk)
         return self._pool.schedule(function, args=[chunk], timeout=allowance)
 
     def _finish(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -75,18 +76,33 @@ class Subject:
 def measure_border(small: Pixels) -> Border:
     """Take the colour and the uniformity of the outermost ring of a picture."""
     ring = _ring(small)
-    colour = np.median(ring, axis=0)
-    distance = np.abs(ring - colour.astype(np.int16)).max(axis=1)
-    red, green, blue = (int(value) for value in colour)
-    return Border((red, green, blue), float((distance <= _TOLERANCE).mean()))
+    middle = len(ring) // 2
+    red, green, blue = (int(value) for value in np.partition(ring, middle, axis=0)[middle])
+    near = near_colour(ring[None], (red, green, blue), _TOLERANCE)
+    return Border((red, green, blue), float(near.mean()))
 
 
-def _ring(small: Pixels) -> NDArray[np.int16]:
+def _ring(small: Pixels) -> Pixels:
     """Pixels of the outer 3% of a picture, at least one deep, as (N, 3)."""
     height, width = small.shape[:2]
     deep = max(1, round(_RING_SHARE * min(height, width)))
     parts = (small[:deep], small[-deep:], small[deep:-deep, :deep], small[deep:-deep, -deep:])
-    return np.concatenate([part.reshape(-1, 3) for part in parts]).astype(np.int16)
+    return np.concatenate([part.reshape(-1, 3) for part in parts])
+
+
+def near_colour(rgb: Pixels, colour: Sequence[float] | NDArray[np.float64], tolerance: int) -> Mask:
+    """Mask of the pixels of which no channel differs from `colour` by more than `tolerance`.
+
+    Parameters
+    ----------
+    rgb : ndarray of shape (H, W, 3), uint8
+    colour : sequence of three numbers, 0 to 255
+    tolerance : int
+        In levels of 255.
+    """
+    low = tuple(float(channel) - tolerance for channel in colour)
+    high = tuple(float(channel) + tolerance for channel in colour)
+    return np.asarray(cv2.inRange(rgb, low, high) != 0, dtype=np.bool_)
 
 
 def find_subject(small: Pixels, border: Border) -> Subject:
@@ -101,8 +117,7 @@ def find_subject(small: Pixels, border: Border) -> Subject:
         Of the same picture.
     """
     height, width = small.shape[:2]
-    differs = cv2.absdiff(small, np.full_like(small, border.colour)).max(axis=2)
-    binary = (differs > _TOLERANCE).astype(np.uint8)
+    binary = (~near_colour(small, border.colour, _TOLERANCE)).view(np.uint8)
     if min(height, width) >= 16:
         # An opening drops specks, and the hair-wide ringing of JPEG around edges.
         binary = np.asarray(

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import ErrorDetails
 
 from curation.grouping import DuplicateRules
-from curation.ingest.sources import SourceConfig
+from curation.ingest.sources import SourceConfig, check_names
 from curation.judging import Rules
 from curation.recipe import Limits, Recipe
 
@@ -74,10 +74,7 @@ class DatasetConfig(Section):
     @field_validator("sources")
     @classmethod
     def _names_differ(cls, sources: tuple[SourceConfig, ...]) -> tuple[SourceConfig, ...]:
-        names = [source.name for source in sources]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"two sources are named {name!r}; give each a `name` of its own")
+        check_names(sources)
         return sources
 
     @model_validator(mode="after")
@@ -114,11 +111,11 @@ def load(path: str | os.PathLike[str]) -> DatasetConfig:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{file} is not valid TOML: {error}") from error
-    return parse(_resolve(raw, file.resolve().parent), name=str(file))
+    return parse(raw, name=str(file), folder=file.resolve().parent)
 
 
-def parse(raw: dict[str, Any], name: str = "config") -> DatasetConfig:
-    """Check a configuration that is already read.
+def parse(raw: dict[str, Any], *, name: str, folder: Path) -> DatasetConfig:
+    """Check a configuration that is already read, and make its paths absolute.
 
     Parameters
     ----------
@@ -126,38 +123,25 @@ def parse(raw: dict[str, Any], name: str = "config") -> DatasetConfig:
         As `tomllib` gives it.
     name : str
         What errors call it.
+    folder : Path
+        What relative paths are relative to.
     """
     try:
-        return DatasetConfig.model_validate(raw)
+        config = DatasetConfig.model_validate(raw)
     except ValidationError as error:
         lines = [f"{name}: {_explain(details)}" for details in error.errors()]
         raise ConfigError("\n".join(lines)) from error
+    root = _absolute(config.dataset.root, folder)
+    return config.model_copy(
+        update={
+            "dataset": config.dataset.model_copy(update={"root": root}),
+            "sources": tuple(source.at(folder) for source in config.sources),
+        }
+    )
 
 
-def _resolve(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Make local paths absolute."""
-
-    def absolute(value: Any) -> Any:
-        if not isinstance(value, str) or "://" in value:
-            return value
-        return os.path.normpath(folder / Path(value).expanduser())
-
-    out = dict(raw)
-    dataset = out.get("dataset", {})
-    if isinstance(dataset, dict):
-        out["dataset"] = {**dataset, "root": absolute(dataset.get("root", Dataset().root))}
-    sources = out.get("sources")
-    if isinstance(sources, list):
-        out["sources"] = [
-            {
-                key: absolute(value) if key in ("path", "metadata", "images") else value
-                for key, value in source.items()
-            }
-            if isinstance(source, dict)
-            else source
-            for source in sources
-        ]
-    return out
+def _absolute(url: str, folder: Path) -> str:
+    return url if "://" in url else os.path.normpath(folder / Path(url).expanduser())
 
 
 def _explain(details: ErrorDetails) -> str:

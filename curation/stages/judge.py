@@ -36,7 +36,7 @@ class ItemSet:
     features : pyarrow.Table
         Rows of `features`, one an item, sorted by item_id; failed items among them.
     unread : pyarrow.Table
-        `item_id`, `failure`, `detail`: what a source offered, but gave no bytes for.
+        `item_id`, `locator`, `failure`, `detail`: what a source offered, but gave no bytes for.
     decisions : dict of str to (verdict, reviewer)
         By item_id, carried over to pixel-identical copies.
     """
@@ -68,11 +68,12 @@ def load_items(catalog: Catalog, recipe: Recipe, selection: pa.Table) -> ItemSet
     selection : pyarrow.Table
         From `curation.ingest.selection.current`.
     """
-    offered = selection.filter(pc.is_null(selection["failure"]))
-    unread = selection.filter(pc.is_valid(selection["failure"]))
-    where = (pc.field("recipe") == recipe.id) & pc.field("image_id").isin(offered["image_id"])
+    offered = selection.filter(pc.is_valid(selection["image_id"]))["image_id"].combine_chunks()
+    unread = selection.filter(pc.is_null(selection["image_id"]))
+    where = (pc.field("recipe") == recipe.id) & pc.field("image_id").isin(offered)
     features = _one_row_an_item(catalog.table("features").read(where=where))
-    unread = unread.select(["item_id", "failure", "detail"]).sort_by("item_id")
+    unread = unread.select(["id", "locator", "failure", "detail"]).sort_by("id")
+    unread = unread.rename_columns(["item_id", "locator", "failure", "detail"])
     return ItemSet(features, unread, _decisions(catalog, features))
 
 
@@ -106,8 +107,14 @@ def _decisions(catalog: Catalog, features: pa.Table) -> dict[str, tuple[str, str
     }
 
 
-def build_id(items: ItemSet, recipe: Recipe, rules: Rules, duplicates: DuplicateRules) -> str:
-    """Hash all that decides the outcome: the same id means the same verdicts."""
+def build_id(
+    items: ItemSet,
+    selection: pa.Table,
+    recipe: Recipe,
+    rules: Rules,
+    duplicates: DuplicateRules,
+) -> str:
+    """Hash all that decides the outcome: the same id means the same verdicts and report."""
     digest = hashlib.sha256()
     head = {
         "revision": JUDGE_REVISION,
@@ -118,8 +125,13 @@ def build_id(items: ItemSet, recipe: Recipe, rules: Rules, duplicates: Duplicate
         "decisions": sorted(items.decisions.items()),
     }
     digest.update(json.dumps(head, sort_keys=True, default=str).encode())
-    for table in (items.features, items.unread):
-        for column in ("item_id", "failure"):
+    parts = (
+        (items.features, ("item_id", "failure")),
+        (items.unread, ("item_id", "failure")),
+        (selection, ("id", "source", "locator", "label")),
+    )
+    for table, columns in parts:
+        for column in columns:
             values = pc.fill_null(table[column], "")
             digest.update("\n".join(values.to_pylist()).encode("utf-8", "surrogatepass"))
             digest.update(b"\0")

@@ -48,10 +48,8 @@ def pending(catalog: Catalog, recipe: Recipe, image_ids: pa.Array) -> pa.Table:
     """
     features = catalog.table("features")
     done = features.read(["image_id"], where=pc.field("recipe") == recipe.id)["image_id"]
-    wanted = pc.and_(
-        pc.is_in(pc.field("image_id"), value_set=image_ids),
-        pc.invert(pc.is_in(pc.field("image_id"), value_set=done.combine_chunks())),
-    )
+    image = pc.field("image_id")
+    wanted = image.isin(image_ids) & ~image.isin(pc.unique(done))
     columns = ["image_id", "pack", "offset", "length"]
     found = catalog.table("images").read(columns, where=wanted)
     # A kill between two commits may have left two rows for one image; they hold the same bytes.

@@ -1,0 +1,327 @@
+"""The command line. Exit codes: 0 done, 1 the work failed, 2 wrong usage or configuration.
+
+Imports are late, so that `--help` is quick, and that worker processes, which import the main
+module again, do not load Prefect.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from flows import environment
+
+app = typer.Typer(
+    name="nonesuch",
+    help="Turn a pile of scraped pictures into a clean, versioned training set.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+ConfigOption = Annotated[
+    Path, typer.Option("--config", "-c", help="Configuration file.", show_default=True)
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="End with one line of JSON.")]
+CONFIG = Path("nonesuch.toml")
+
+Result = TypeVar("Result")
+
+
+class ExportKind(StrEnum):
+    """Layouts that other trainers read."""
+
+    STYLEGAN = "stylegan"
+    IMAGEFOLDER = "imagefolder"
+    PARQUET = "parquet"
+
+
+class Word(StrEnum):
+    """What a person can say about an item."""
+
+    ACCEPT = "accept"
+    REJECT = "reject"
+    UNDECIDE = "undecide"
+
+
+def main() -> None:
+    """Run the command line."""
+    environment.prepare()
+    try:
+        app()
+    except KeyboardInterrupt:
+        _say("stopped; the same command goes on from here")
+        sys.exit(130)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def _run(work: Callable[[], Result]) -> Result:
+    """Run `work`; turn our own errors into a message and an exit code."""
+    from curation.errors import CurationError
+    from data_catalog.errors import CatalogError
+    from flows.settings import ConfigError
+
+    try:
+        return work()
+    except ConfigError as error:
+        _say(f"error: {error}")
+        raise typer.Exit(2) from error
+    except (CatalogError, CurationError, OSError) as error:
+        _say(f"error: {error}")
+        raise typer.Exit(1) from error
+
+
+@app.command()
+def init(
+    path: Annotated[Path, typer.Argument(help="File to write.")] = CONFIG,
+    images: Annotated[str, typer.Option(help="Folder of pictures.")] = "images",
+    name: Annotated[str, typer.Option(help="Name of the dataset.")] = "dataset",
+    root: Annotated[str, typer.Option(help="Where the dataset will live.")] = "data",
+) -> None:
+    """Write a commented configuration file."""
+    from flows.settings import ConfigError
+    from flows.template import render
+
+    def work() -> None:
+        if path.exists():
+            raise ConfigError(f"{path} exists already; remove it or name another file")
+        path.write_text(render(name, root, images), encoding="utf-8")
+
+    _run(work)
+    _print(f"wrote {path}; set `path` of [[sources]], then run: nonesuch rebuild -c {path}")
+
+
+@app.command()
+def rebuild(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
+    """Bring the catalog up to date with its sources, judge it, write the report."""
+    from flows.settings import load
+
+    settings = _run(lambda: load(config))
+
+    def work() -> Any:
+        from flows import progress
+        from flows.rebuild import rebuild as flow
+
+        with progress.watch():
+            return flow(settings)
+
+    summary = _run(work)
+    if as_json:
+        _print(summary.model_dump_json())
+        return
+    from flows.tables import show_rebuild
+
+    show_rebuild(summary, report=_report(settings))
+
+
+def _report(settings: Any) -> str:
+    from flows.tasks import REPORT, open_catalog
+
+    return open_catalog(settings).root.join(REPORT)
+
+
+@app.command()
+def publish(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
+    """Freeze what is accepted into a version with training shards."""
+    from flows.settings import load
+
+    settings = _run(lambda: load(config))
+
+    def work() -> Any:
+        from flows import progress
+        from flows.publish import publish as flow
+
+        with progress.watch():
+            return flow(settings)
+
+    summary = _run(work)
+    if as_json:
+        _print(summary.model_dump_json())
+    else:
+        _print(
+            f"version {summary.version}: {summary.items:,} items in {summary.shards} shards\n"
+            f"{summary.path}"
+        )
+
+
+@app.command()
+def status(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
+    """Show sources, the last build, versions and decisions."""
+    from flows.inspect import status as look
+    from flows.settings import load
+
+    state = _run(lambda: look(load(config)))
+    if as_json:
+        _print(json.dumps(state))
+    else:
+        from flows.tables import show_status
+
+        show_status(state)
+
+
+@app.command()
+def why(
+    image: Annotated[str, typer.Argument(help="Image id (or its beginning), or a file's path.")],
+    config: ConfigOption = CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell everything that is known about one image, and which rule decided."""
+    from flows.inspect import why as look
+    from flows.settings import load
+
+    known = _run(lambda: look(load(config), image))
+    if as_json:
+        _print(json.dumps(known))
+    else:
+        from flows.tables import show_why
+
+        show_why(known)
+
+
+@app.command()
+def decide(
+    image: Annotated[str, typer.Argument(help="Item or image id (or its beginning), or a path.")],
+    word: Annotated[Word, typer.Argument(help="Your decision; `undecide` takes it back.")],
+    reviewer: Annotated[str, typer.Option(help="Who decides.")] = "cli",
+    note: Annotated[str, typer.Option(help="Why.")] = "",
+    config: ConfigOption = CONFIG,
+) -> None:
+    """Accept or reject an item by hand. Your word wins over every rule, in all later rebuilds."""
+    from flows.inspect import decide as tell
+    from flows.settings import load
+
+    verdict = {"accept": "accepted", "reject": "rejected", "undecide": "undecided"}[word.value]
+    items = _run(lambda: tell(load(config), image, verdict, reviewer, note, datetime.now(UTC)))
+    for item in items:
+        _print(f"{item}: {verdict}; it counts from the next rebuild or publish on")
+
+
+@app.command()
+def export(
+    kind: Annotated[ExportKind, typer.Argument(help="Layout to write.")],
+    target: Annotated[Path, typer.Argument(help="File or folder to write.")],
+    version: Annotated[int, typer.Option(help="Published version; 0 is the latest.")] = 0,
+    overwrite: Annotated[bool, typer.Option(help="Replace an existing target.")] = False,
+    config: ConfigOption = CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a published version for another trainer."""
+    from data_catalog.exports import export as write
+    from data_catalog.versions import load_version
+    from flows.settings import load
+    from flows.tasks import open_catalog
+
+    def work() -> Any:
+        catalog = open_catalog(load(config))
+        found = load_version(catalog, version or None)
+        folder = catalog.root.child("versions", str(found.version))
+        return write(folder, target, kind.value, overwrite=overwrite)
+
+    summary = _run(work)
+    if as_json:
+        _print(json.dumps(_as_dict(summary)))
+    else:
+        inverted = ", inverted" if summary.inverted else ""
+        _print(f"{summary.target}: {summary.items:,} items{inverted}")
+
+
+@app.command()
+def gc(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    config: ConfigOption = CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove orphan packs, abandoned temporaries and old table files, and nothing else."""
+    from data_catalog.garbage import collect
+    from flows.settings import load
+    from flows.tasks import open_catalog
+
+    summary = _run(lambda: collect(open_catalog(load(config)), dry_run=dry_run))
+    if as_json:
+        _print(json.dumps(_as_dict(summary)))
+        return
+    for name in (*summary.packs, *summary.temporary, *summary.table_files):
+        _print(name)
+    verb = "would free" if dry_run else "freed"
+    _print(f"{verb} {summary.bytes / 1e6:,.1f} MB")
+
+
+@app.command()
+def forget(
+    image: Annotated[str, typer.Argument(help="Image id (or its beginning), or a file's path.")],
+    reason: Annotated[str, typer.Option(help="Why; kept in the tombstone.")] = "takedown",
+    rewrite_versions: Annotated[
+        bool, typer.Option(help="Take it out of published versions too.")
+    ] = False,
+    config: ConfigOption = CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Take an image down: its bytes leave the packs, and it never comes back."""
+    from data_catalog.forgetting import forget as take_down
+    from flows.inspect import find_image
+    from flows.settings import load
+    from flows.tasks import open_catalog
+
+    def work() -> Any:
+        catalog = open_catalog(load(config))
+        whole = len(image) == 64 and set(image) <= set("0123456789abcdef")
+        image_id = image if whole else find_image(catalog, image)
+        return take_down(catalog, image_id, reason, rewrite_versions=rewrite_versions)
+
+    summary = _run(work)
+    if as_json:
+        _print(json.dumps(_as_dict(summary)))
+        return
+    _print(f"{summary.image_id}: forgotten")
+    left = sorted(set(summary.versions) - set(summary.rewritten))
+    if left:
+        _print(f"still in published versions {left}; --rewrite-versions takes it out of them")
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where to put it.")] = Path("data/demo"),
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    products: Annotated[int, typer.Option(min=20, help="Products to draw.")] = 300,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw product pictures with planted defects, run the main job, show what was caught."""
+    from flows import progress
+    from flows.demo import run_demo
+
+    def work() -> Any:
+        with progress.watch():
+            return run_demo(folder, seed=seed, products=products)
+
+    outcome = _run(work)
+    if as_json:
+        _print(outcome.model_dump_json())
+    else:
+        from flows.tables import show_demo
+
+        show_demo(outcome)
+
+
+def _as_dict(value: Any) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(value)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""The demo: draw a set with planted defects, run the main job on it, count what was caught."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+from pydantic import BaseModel
+
+from curation.ingest.selection import current, unread_id
+from curation.synthetic import PlantedImage, write_demo_set
+from data_catalog.schema import Reason, Verdict
+from flows import progress, tasks
+from flows.publish import publish
+from flows.rebuild import rebuild
+from flows.settings import DatasetConfig, load
+from flows.template import render
+
+COPIES = frozenset({Reason.PIXEL_DUPLICATE, Reason.NEAR_DUPLICATE, Reason.MIRRORED_COPY})
+SAME_BYTES = "same_bytes"
+
+
+class DemoRow(BaseModel):
+    """One kind of defect: planted, caught, missed; and sound pictures taken for it."""
+
+    defect: str
+    planted: int
+    caught: int
+    missed: int
+    false_alarms: int
+
+
+class DemoOutcome(BaseModel):
+    """What the demo came to, and where to look."""
+
+    rows: list[DemoRow]
+    planted: int
+    caught: int
+    sound: int
+    sound_accepted: int
+    seconds: float
+    pictures: str
+    report: str
+    version: int
+    path: str
+    items: int
+    shards: int
+
+
+def run_demo(folder: Path, *, seed: int, products: int) -> DemoOutcome:
+    """Draw the set below `folder`, rebuild and publish it, and hold the verdicts against the plan.
+
+    Run again, it draws the same pictures and finds nothing new.
+    """
+    began = time.perf_counter()
+    folder.mkdir(parents=True, exist_ok=True)
+    with progress.stage("draw pictures") as stage:
+        planted = write_demo_set(folder, seed=seed, products=products)
+        stage.result = f"{len(planted)} pictures, {sum(p.defect is not None for p in planted)} planted"
+    file = folder / "nonesuch.toml"
+    file.write_text(render("demo", "catalog", "images"), encoding="utf-8")
+    config = load(file)
+    rebuild(config)
+    published = publish(config)
+    rows, sound, accepted = score(planted, *_outcome(config), config)
+    return DemoOutcome(
+        rows=rows,
+        planted=sum(row.planted for row in rows),
+        caught=sum(row.caught for row in rows),
+        sound=sound,
+        sound_accepted=accepted,
+        seconds=round(time.perf_counter() - began, 1),
+        pictures=str(folder / "images"),
+        report=tasks.open_catalog(config).root.join(tasks.REPORT),
+        version=published.version,
+        path=published.path,
+        items=published.items,
+        shards=published.shards,
+    )
+
+
+Verdicts = Mapping[str, tuple[str, frozenset[str]]]
+
+
+def _outcome(config: DatasetConfig) -> tuple[dict[str, str], Verdicts]:
+    """Give item by file name, and (verdict, reasons) by item."""
+    catalog = tasks.open_catalog(config)
+    observations = catalog.table("observations").read()
+    verdicts = catalog.table("verdicts").read()
+    items = {
+        row["locator"]: row["image_id"] or unread_id(row["source"], row["locator"])
+        for row in observations.select(["source", "locator", "image_id"]).to_pylist()
+    }
+    assert current(observations, config.sources).num_rows == verdicts.num_rows
+    return items, _by_item(verdicts)
+
+
+def _by_item(verdicts: pa.Table) -> Verdicts:
+    return {
+        row["item_id"]: (row["verdict"], frozenset(row["reasons"]))
+        for row in verdicts.select(["item_id", "verdict", "reasons"]).to_pylist()
+    }
+
+
+def score(
+    planted: Sequence[PlantedImage],
+    items: Mapping[str, str],
+    verdicts: Verdicts,
+    config: DatasetConfig,
+) -> tuple[list[DemoRow], int, int]:
+    """Count what was caught.
+
+    A copy is caught if it or its original is marked as one: either may be the one that is kept.
+    Of a family of colourways those above the cap are expected to be caught. A false alarm is a
+    sound picture, neither planted nor the original of a copy, that carries the reason.
+
+    Returns
+    -------
+    rows : list of DemoRow
+    sound : int
+        Sound pictures.
+    accepted : int
+        Those of them that were accepted.
+    """
+
+    def reasons(name: str) -> frozenset[str]:
+        return verdicts[items[name]][1]
+
+    originals = {image.of for image in planted if image.of is not None}
+    sound = [
+        image.file_name
+        for image in planted
+        if image.defect is None and image.of is None and image.file_name not in originals
+    ]
+    alarms = Counter(reason for name in sound for reason in reasons(name))
+    rows = []
+    kinds = dict.fromkeys(image.defect for image in planted if image.defect is not None)
+    for kind in kinds:
+        those = [image for image in planted if image.defect is kind]
+        if kind is Reason.COLOURWAY:
+            expected, caught = _colourways(those, reasons, config)
+        else:
+            expected, caught = len(those), sum(_caught(image, kind, reasons) for image in those)
+        rows.append(
+            DemoRow(
+                defect=kind.value,
+                planted=expected,
+                caught=caught,
+                missed=expected - caught,
+                false_alarms=alarms[kind.value],
+            )
+        )
+    rows.append(_same_bytes(planted, items))
+    good = sum(verdicts[items[name]][0] == Verdict.ACCEPTED.value for name in sound)
+    return rows, len(sound), good
+
+
+def _caught(image: PlantedImage, kind: Reason, reasons: object) -> bool:
+    assert callable(reasons)
+    names = [image.file_name, *([image.of] if kind in COPIES and image.of else [])]
+    return any(kind.value in reasons(name) for name in names)
+
+
+def _colourways(
+    those: Iterable[PlantedImage], reasons: object, config: DatasetConfig
+) -> tuple[int, int]:
+    assert callable(reasons)
+    families: dict[str | None, list[str]] = {}
+    for image in those:
+        families.setdefault(image.of, []).append(image.file_name)
+    cap = config.rules.colourway.max_per_silhouette
+    expected = sum(max(0, len(names) - cap) for names in families.values())
+    caught = sum(
+        min(
+            max(0, len(names) - cap),
+            sum(Reason.COLOURWAY.value in reasons(name) for name in names),
+        )
+        for names in families.values()
+    )
+    return expected, caught
+
+
+def _same_bytes(planted: Sequence[PlantedImage], items: Mapping[str, str]) -> DemoRow:
+    """Copies of a file become one item with it; none of them is an item of its own."""
+    copies = [image for image in planted if image.defect is None and image.of is not None]
+    caught = sum(items[image.file_name] == items[str(image.of)] for image in copies)
+    return DemoRow(
+        defect=SAME_BYTES,
+        planted=len(copies),
+        caught=caught,
+        missed=len(copies) - caught,
+        false_alarms=0,
+    )

@@ -1,0 +1,217 @@
+"""Looking things up in a catalog: its state, and everything that is known about one image."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curation.judging import measured
+from data_catalog.catalog import Catalog
+from data_catalog.decisions import record
+from data_catalog.errors import CatalogError
+from data_catalog.schema import DECISIONS
+from data_catalog.versions import list_versions, read_members
+from flows.settings import DatasetConfig
+from flows.tasks import open_catalog
+
+
+def status(config: DatasetConfig) -> dict[str, Any]:
+    """Sum up a catalog: sources, the last build, versions, decisions."""
+    catalog = open_catalog(config)
+    builds = catalog.table("builds").read().sort_by("built_at").to_pylist()
+    last = builds[-1] if builds else None
+    return {
+        "dataset": config.dataset.name,
+        "root": catalog.root.url,
+        "sources": [_source_state(catalog, source.name) for source in config.sources],
+        "images": catalog.table("images").read(["image_id"]).num_rows,
+        "decisions": catalog.table("decisions").read(["item_id"]).num_rows,
+        "forgotten": catalog.table("tombstones").read(["image_id"]).num_rows,
+        "build": None
+        if last is None
+        else {
+            "build": last["build"],
+            "built_at": last["built_at"].isoformat(timespec="seconds"),
+            "recipe": last["recipe"],
+            "inverted": last["inverted"],
+            **json.loads(last["summary"]),
+        },
+        "versions": [
+            {"version": v.version, "items": v.items, "shards": v.shards, "hash": v.hash}
+            for v in list_versions(catalog)
+        ],
+    }
+
+
+def _source_state(catalog: Catalog, name: str) -> dict[str, Any]:
+    rows = catalog.table("observations").read(
+        ["locator", "image_id", "failure"], where=pc.field("source") == name
+    )
+    failures = pc.value_counts(rows["failure"].drop_null()).to_pylist()
+    return {
+        "source": name,
+        "observations": pc.count_distinct(rows["locator"]).as_py(),
+        "images": pc.count_distinct(rows["image_id"]).as_py(),
+        "failures": {entry["values"]: entry["counts"] for entry in failures},
+    }
+
+
+def find_image(catalog: Catalog, query: str) -> str:
+    """Turn an image id, the beginning of one, an item id, or a locator into an image id.
+
+    Raises
+    ------
+    CatalogError
+        If nothing or more than one image matches.
+    """
+    observations = catalog.table("observations")
+    wanted = query.split("#", 1)[0]
+    found = observations.read(["image_id"], where=pc.starts_with(pc.field("image_id"), wanted))
+    matches = set(found["image_id"].to_pylist()) if len(wanted) >= 6 else set()
+    if not matches:
+        locator = pc.field("locator")
+        where = (locator == query) | pc.ends_with(locator, f"/{query}")
+        rows = observations.read(["image_id", "failure", "detail", "observed_at"], where=where)
+        rows = rows.sort_by("observed_at")
+        matches = set(rows["image_id"].drop_null().to_pylist())
+        if not matches and rows.num_rows:
+            last = rows.slice(rows.num_rows - 1).to_pylist()[0]
+            raise CatalogError(f"{query!r} gave no image: {last['failure']}: {last['detail']}")
+    if len(matches) == 1:
+        return str(matches.pop())
+    if not matches:
+        raise CatalogError(f"the catalog knows no image {query!r}; give an image id or a path")
+    shown = ", ".join(sorted(match[:12] for match in matches)[:8])
+    raise CatalogError(f"{query!r} fits {len(matches)} images ({shown}); give a longer id")
+
+
+def why(config: DatasetConfig, query: str) -> dict[str, Any]:
+    """Tell everything known about one image, from its sources to the versions it is in."""
+    catalog = open_catalog(config)
+    image_id = find_image(catalog, query)
+    is_image = pc.field("image_id") == image_id
+    features = catalog.table("features").read(
+        where=is_image & (pc.field("recipe") == config.recipe.id)
+    )
+    return {
+        "image_id": image_id,
+        "observations": _rows(catalog, "observations", is_image),
+        "image": next(iter(_rows(catalog, "images", is_image)), None),
+        "items": [_item(config, catalog, features.slice(i, 1)) for i in range(features.num_rows)],
+        "versions": [
+            version.version
+            for version in list_versions(catalog)
+            if image_id in read_members(version.path, ["image_id"])["image_id"].to_pylist()
+        ],
+        "forgotten": _rows(catalog, "tombstones", is_image),
+    }
+
+
+def _rows(catalog: Catalog, table: str, where: pc.Expression) -> list[dict[str, Any]]:
+    return [_plain(row) for row in catalog.table(table).read(where=where).to_pylist()]
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    """Drop what people cannot read, and what is not known."""
+    return {
+        key: value.isoformat() if hasattr(value, "isoformat") else value
+        for key, value in row.items()
+        if value is not None and not isinstance(value, bytes)
+    }
+
+
+def _item(config: DatasetConfig, catalog: Catalog, features: pa.Table) -> dict[str, Any]:
+    item_id = features["item_id"][0].as_py()
+    is_item = pc.field("item_id") == item_id
+    verdict = next(iter(_rows(catalog, "verdicts", is_item)), {})
+    either = (pc.field("item_a") == item_id) | (pc.field("item_b") == item_id)
+    return {
+        "item_id": item_id,
+        "verdict": verdict.get("verdict"),
+        "decided_by": verdict.get("decided_by"),
+        "reasons": verdict.get("reasons", []),
+        "tests": _tests(config, features),
+        "group": next(iter(_rows(catalog, "groups", is_item)), None),
+        "related": [
+            {
+                "item": row["item_b"] if row["item_a"] == item_id else row["item_a"],
+                "relation": row["relation"],
+                "distance": round(row["distance"], 4),
+            }
+            for row in _rows(catalog, "pairs", either & (pc.field("recipe") == config.recipe.id))
+            if row["relation"] != "different"
+        ],
+        "decisions": _rows(catalog, "decisions", is_item),
+        "features": _plain(features.to_pylist()[0]),
+    }
+
+
+def _tests(config: DatasetConfig, features: pa.Table) -> list[dict[str, Any]]:
+    """Hold each measure against its threshold, as the rules do."""
+    out = []
+    for rule in config.rules.on_images():
+        for test in rule.thresholds():
+            value = float(measured(features, {test.column})[test.column][0])
+            known = value == value  # NaN is the one value that differs from itself
+            broken = known and (value < test.limit if test.breaks == "<" else value > test.limit)
+            out.append(
+                {
+                    "rule": rule.reason.value,
+                    "measure": test.column,
+                    "value": round(value, 4) if known else None,
+                    "broken_if": f"{test.breaks} {test.limit:g}",
+                    "broken": broken,
+                    "action": rule.action,
+                }
+            )
+    return out
+
+
+def decide(
+    config: DatasetConfig,
+    query: str,
+    verdict: str,
+    reviewer: str,
+    note: str,
+    when: datetime,
+) -> list[str]:
+    """Record a person's word on an item, or on all items of an image.
+
+    Parameters
+    ----------
+    query : str
+        As in `find_image`; an item id with ``#`` means that crop alone.
+    verdict : str
+        accepted, rejected or undecided.
+
+    Returns
+    -------
+    list of str
+        Ids of the items decided.
+    """
+    catalog = open_catalog(config)
+    image_id = find_image(catalog, query)
+    where = (pc.field("image_id") == image_id) & (pc.field("recipe") == config.recipe.id)
+    items = sorted(set(catalog.table("features").read(["item_id"], where)["item_id"].to_pylist()))
+    if "#" in query:
+        box = query.split("#", 1)[1]
+        items = [item for item in items if item.endswith(f"#{box}")]
+    if not items:
+        raise CatalogError(f"{query!r} has no item by this recipe; run `nonesuch rebuild` first")
+    rows = [
+        {
+            "item_id": item,
+            "verdict": verdict,
+            "note": note or None,
+            "tags": [],
+            "reviewer": reviewer,
+            "decided_at": when,
+        }
+        for item in items
+    ]
+    record(catalog, pa.Table.from_pylist(rows, schema=DECISIONS))
+    return items

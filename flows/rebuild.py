@@ -1,0 +1,90 @@
+"""The main job: pictures in, a judged catalog and its report out."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from prefect import flow
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+from pydantic import BaseModel
+
+from flows import tasks
+from flows.settings import DatasetConfig
+
+
+class RebuildSummary(BaseModel):
+    """What a rebuild came to. accepted + flagged + rejected + failed = items.
+
+    Attributes
+    ----------
+    seen : int
+        Offered by the sources.
+    items : int
+        Distinct items.
+    new : int
+        Images stored by this run.
+    standardized : int
+        Images decoded, measured and standardized by this run.
+    reasons : dict
+        Items by reason; an item may have several.
+    seconds : float
+        Wall time of the flow.
+    build : str
+        Id of the build: the same inputs, config and code give the same.
+    """
+
+    seen: int
+    items: int
+    new: int
+    standardized: int
+    accepted: int
+    flagged: int
+    rejected: int
+    failed: int
+    reasons: dict[str, int]
+    seconds: float
+    build: str
+
+
+@flow(name="rebuild", flow_run_name="rebuild {config.dataset.name}")
+def rebuild(config: DatasetConfig) -> RebuildSummary:
+    """Bring the catalog up to date with the sources; return what there is now."""
+    began = time.perf_counter()
+    catalog = tasks.open_catalog(config)
+    with catalog.lock("rebuild"):
+        ingested = [tasks.ingest_source(config, source) for source in config.sources]
+        selection = tasks.select_items(config)
+        parts = tasks.find_pending(config, selection)
+        done = [
+            tasks.standardize(config, part, f"{number} of {len(parts)}")
+            for number, part in enumerate(parts, 1)
+        ]
+        build = tasks.judge_items(config, selection)
+        if done or any(counts.new for counts in ingested):
+            tasks.compact_tables(config)
+    summary = RebuildSummary.model_validate(
+        {
+            **build.summary,
+            "new": sum(counts.new for counts in ingested),
+            "standardized": sum(counts.images for counts in done),
+            "seconds": round(time.perf_counter() - began, 2),
+            "build": build.id,
+        }
+    )
+    show(config, summary)
+    return summary
+
+
+def show(config: DatasetConfig, summary: RebuildSummary) -> None:
+    """Put the outcome on the run's page: counts, reasons, the report."""
+    counts = ("seen", "items", "accepted", "flagged", "rejected", "failed")
+    lines = ["| | |", "|-|-:|", *(f"| {name} | {getattr(summary, name):,} |" for name in counts)]
+    create_markdown_artifact(key="rebuild-summary", markdown="\n".join(lines))
+    create_table_artifact(
+        key="rebuild-reasons",
+        table=[{"reason": name, "items": count} for name, count in summary.reasons.items()],
+    )
+    report = tasks.open_catalog(config).root.join(tasks.REPORT)
+    link = report if "://" in report else Path(report).as_uri()
+    create_link_artifact(key="rebuild-report", link=link, link_text="report.html")

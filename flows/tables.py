@@ -1,0 +1,164 @@
+"""Results as people read them on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from flows.demo import DemoOutcome
+    from flows.rebuild import RebuildSummary
+
+_VERDICTS = {"accepted": "green", "flagged": "yellow", "rejected": "red", "failed": "magenta"}
+
+
+def _console() -> Console:
+    return Console(highlight=False)
+
+
+def _bar(share: float, width: int = 30) -> str:
+    return "█" * max(1, round(share * width)) if share > 0 else ""
+
+
+def show_rebuild(summary: RebuildSummary, report: str) -> None:
+    """Show the funnel, the reasons, and where the report lies."""
+    console = _console()
+    table = Table(title="Rebuild", title_justify="left", box=None, show_header=False)
+    table.add_column(justify="left")
+    table.add_column(justify="right")
+    table.add_column()
+    table.add_row("seen", f"{summary.seen:,}", f"{summary.new:,} new images")
+    table.add_row("items", f"{summary.items:,}", f"{summary.standardized:,} standardized now")
+    for name, colour in _VERDICTS.items():
+        count = getattr(summary, name)
+        share = count / max(summary.items, 1)
+        table.add_row(f"[{colour}]{name}[/]", f"{count:,}", f"[{colour}]{_bar(share)}[/] {share:.1%}")
+    console.print(table)
+    if summary.reasons:
+        show_counts("Reasons", summary.reasons)
+    console.print(f"build {summary.build}, {summary.seconds:.1f} s")
+    console.print(f"report: {escape(_link(report))}", soft_wrap=True)
+
+
+def show_counts(title: str, counts: Mapping[str, int]) -> None:
+    """Show counts as bars, largest first."""
+    table = Table(title=title, title_justify="left", box=None, show_header=False)
+    most = max(counts.values(), default=1)
+    for name, count in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])):
+        table.add_row(name, f"{count:,}", _bar(count / most))
+    _console().print(table)
+
+
+def show_status(state: Mapping[str, Any]) -> None:
+    """Show sources, last build and versions."""
+    console = _console()
+    console.print(f"{escape(state['dataset'])} at {escape(state['root'])}", soft_wrap=True)
+    sources = Table("source", "observations", "images", "failures", box=None)
+    for source in state["sources"]:
+        failures = ", ".join(f"{k} {v}" for k, v in sorted(source["failures"].items()))
+        sources.add_row(
+            escape(source["source"]),
+            f"{source['observations']:,}",
+            f"{source['images']:,}",
+            failures or "none",
+        )
+    console.print(sources)
+    build = state["build"]
+    if build is None:
+        console.print("not built yet: run `nonesuch rebuild`")
+    else:
+        counts = ", ".join(f"{build[name]:,} {name}" for name in _VERDICTS)
+        console.print(f"build {build['build']} of {build['built_at']}: {counts}")
+    for version in state["versions"]:
+        console.print(
+            f"version {version['version']}: {version['items']:,} items, "
+            f"{version['shards']} shards, {version['hash'][:12]}"
+        )
+    console.print(f"{state['decisions']:,} decisions, {state['forgotten']:,} forgotten images")
+
+
+def show_why(known: Mapping[str, Any]) -> None:
+    """Show one image: sources, measures against thresholds, relatives, verdict, versions."""
+    console = _console()
+    console.print(f"image {known['image_id']}")
+    for row in known["observations"]:
+        console.print(
+            f"  from {escape(row['source'])}: {escape(row['locator'])}, {row['observed_at']}",
+            soft_wrap=True,
+        )
+    for item in known["items"]:
+        _show_item(console, item)
+    for row in known["forgotten"]:
+        console.print(f"forgotten at {row['forgotten_at']}: {escape(row.get('why', ''))}")
+    versions = ", ".join(str(version) for version in known["versions"]) or "none"
+    console.print(f"in published versions: {versions}")
+
+
+def _show_item(console: Console, item: Mapping[str, Any]) -> None:
+    verdict = item["verdict"] or "not judged yet"
+    colour = _VERDICTS.get(verdict, "white")
+    reasons = ", ".join(item["reasons"]) or "no rule is broken"
+    console.print(f"item {item['item_id']}", soft_wrap=True)
+    console.print(f"  [{colour}]{verdict}[/] by {escape(item['decided_by'] or '-')}: {reasons}")
+    features = item["features"]
+    if features.get("failure"):
+        console.print(f"  {features['failure']}: {escape(features.get('detail', ''))}")
+        return
+    table = Table("rule", "measure", "value", "broken if", "action", box=None, padding=(0, 2))
+    for test in item["tests"]:
+        style = "bold red" if test["broken"] else ""
+        value = "not known" if test["value"] is None else f"{test['value']:g}"
+        table.add_row(
+            test["rule"], test["measure"], value, test["broken_if"], test["action"], style=style
+        )
+    console.print(table)
+    for related in item["related"]:
+        console.print(
+            f"  {related['relation']} {related['item']}, distance {related['distance']:g}",
+            soft_wrap=True,
+        )
+    group = item["group"]
+    if group and group.get("duplicate_of"):
+        console.print(f"  copy of {group['duplicate_of']} ({group['relation']})", soft_wrap=True)
+    for decision in item["decisions"]:
+        console.print(
+            f"  {escape(decision['reviewer'])} said {decision['verdict']} "
+            f"at {decision['decided_at']} {escape(decision.get('note', ''))}"
+        )
+
+
+def show_demo(outcome: DemoOutcome) -> None:
+    """Show what was planted and what became of it, and where to look."""
+    console = _console()
+    table = Table("planted defect", "planted", "caught", "missed", "false alarms", box=None)
+    for row in outcome.rows:
+        style = "" if row.missed == 0 else "yellow"
+        table.add_row(
+            row.defect,
+            str(row.planted),
+            str(row.caught),
+            str(row.missed),
+            str(row.false_alarms),
+            style=style,
+        )
+    console.print(table)
+    console.print(
+        f"{outcome.sound} sound pictures, {outcome.sound_accepted} accepted; "
+        f"{outcome.planted} planted defects, {outcome.caught} caught; {outcome.seconds:.1f} s"
+    )
+    console.print(f"version {outcome.version}: {outcome.items} items in {outcome.shards} shards")
+    for name, place in (
+        ("pictures", outcome.pictures),
+        ("version", outcome.path),
+        ("report", outcome.report),
+    ):
+        console.print(f"{name}: {escape(_link(place) if name == 'report' else place)}", soft_wrap=True)
+
+
+def _link(path: str) -> str:
+    return path if "://" in path else Path(path).absolute().as_uri()
