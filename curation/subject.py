@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import cv2
@@ -12,29 +13,45 @@ from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
+Index = NDArray[np.intp]
+Plane = NDArray[np.float32]
 
-# Levels (of 255) by which a background pixel may differ from the border's colour: paper, soft
-# shadows and JPEG noise stay below, subjects rarely do.
+# Levels (of 255) by which a plain background may differ from its own smooth colour: paper, soft
+# shadows and JPEG noise stay below, subjects rarely do. A textured one may differ by six times
+# the median of what its border does, up to the limit.
 _TOLERANCE: Final = 24
+_NOISE_FACTOR: Final = 6.0
+_MAX_TOLERANCE: Final = 70.0
 _RING_SHARE: Final = 0.03
+_RING_PIXELS: Final = 500
+_OUTLIER: Final = 60.0
+_FITS: Final = 2
 _MIN_PART_SHARE: Final = 0.05
-_TOUCH_SHARE: Final = 0.04
+_TOUCH_SHARE: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Border:
-    """The frame of a picture.
+    """The outermost ring of a picture, and the background that it lets one expect.
 
     Attributes
     ----------
     colour : tuple of int
-        Median red, green, blue of the outermost ring, 0 to 255.
+        Median red, green, blue of the ring, 0 to 255.
     uniformity : float
-        Share of the ring within 24 levels of that colour, 0 to 1.
+        Share of the ring within 24 levels of its smooth colour, 0 to 1.
+    plane : ndarray of shape (3, 3), float32
+        That smooth colour: rows are the constant, the slope along x and the slope along y (both
+        from -0.5 to 0.5 across the picture), columns are red, green, blue. Photographs are lit
+        from one side; a single colour would take the darker side for a subject.
+    noise : float
+        Median distance of the ring from that plane, in levels.
     """
 
     colour: tuple[int, int, int]
     uniformity: float
+    plane: Plane
+    noise: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +91,47 @@ class Subject:
 
 
 def measure_border(small: Pixels) -> Border:
-    """Take the colour and the uniformity of the outermost ring of a picture."""
-    ring = _ring(small)
+    """Measure the ring of a picture and fit a plane of colour through it, robustly.
+
+    Parameters
+    ----------
+    small : ndarray of shape (H, W, 3), uint8
+    """
+    rows, columns, basis = _ring(*small.shape[:2])
+    ring = small[rows, columns]
     middle = len(ring) // 2
-    red, green, blue = (int(value) for value in np.partition(ring, middle, axis=0)[middle])
-    near = near_colour(ring[None], (red, green, blue), _TOLERANCE)
-    return Border((red, green, blue), float(near.mean()))
+    median = np.partition(ring, middle, axis=0)[middle]
+    values = ring.astype(np.float32)
+    distance = np.abs(values - median).max(axis=1)
+    plane = np.zeros((3, 3), np.float32)
+    plane[0] = median
+    inliers = distance < _OUTLIER
+    for _ in range(_FITS):
+        # Least squares on what lies near; subjects that reach the ring drop out.
+        kept = basis[inliers]
+        if len(kept) < max(24, len(ring) // 4):
+            break
+        normal = kept.T @ kept + np.eye(3, dtype=np.float32) * 1e-3
+        plane = np.linalg.solve(normal, kept.T @ values[inliers]).astype(np.float32)
+        distance = np.abs(values - basis @ plane).max(axis=1)
+        inliers = distance < max(_TOLERANCE, 2.0 * float(np.median(distance)))
+    red, green, blue = (int(value) for value in median)
+    uniformity = float((distance <= _TOLERANCE).mean())
+    return Border((red, green, blue), uniformity, plane, float(np.median(distance)))
 
 
-def _ring(small: Pixels) -> Pixels:
-    """Pixels of the outer 3% of a picture, at least one deep, as (N, 3)."""
-    height, width = small.shape[:2]
+@lru_cache(maxsize=256)
+def _ring(height: int, width: int) -> tuple[Index, Index, Plane]:
+    """Rows, columns and plane coordinates of some 500 pixels spread over the outer 3%."""
     deep = max(1, round(_RING_SHARE * min(height, width)))
-    parts = (small[:deep], small[-deep:], small[deep:-deep, :deep], small[deep:-deep, -deep:])
-    return np.concatenate([part.reshape(-1, 3) for part in parts])
+    inside = np.zeros((height, width), dtype=np.bool_)
+    inside[deep:-deep, deep:-deep] = True
+    rows, columns = np.nonzero(~inside)
+    step = max(1, len(rows) // _RING_PIXELS)
+    rows, columns = rows[::step], columns[::step]
+    across, down = (columns + 0.5) / width - 0.5, (rows + 0.5) / height - 0.5
+    basis = np.stack([np.ones(len(rows)), across, down], axis=1).astype(np.float32)
+    return rows, columns, basis
 
 
 def near_colour(rgb: Pixels, colour: Sequence[float] | NDArray[np.float64], tolerance: int) -> Mask:
@@ -106,7 +150,7 @@ def near_colour(rgb: Pixels, colour: Sequence[float] | NDArray[np.float64], tole
 
 
 def find_subject(small: Pixels, border: Border) -> Subject:
-    """Find what differs from the border's colour.
+    """Find what differs from the smooth colour of the border.
 
     Only meaningful on a plain background: with a busy one nearly everything differs.
 
@@ -117,7 +161,11 @@ def find_subject(small: Pixels, border: Border) -> Subject:
         Of the same picture.
     """
     height, width = small.shape[:2]
-    binary = (~near_colour(small, border.colour, _TOLERANCE)).view(np.uint8)
+    tolerance = min(max(_TOLERANCE, _NOISE_FACTOR * border.noise), _MAX_TOLERANCE)
+    differs = cv2.absdiff(small, _background(border.plane, height, width))
+    red, green, blue = cv2.split(differs)
+    largest = cv2.max(cv2.max(red, green), blue)
+    binary = np.asarray(cv2.threshold(largest, tolerance, 1, cv2.THRESH_BINARY)[1], dtype=np.uint8)
     if min(height, width) >= 16:
         # An opening drops specks, and the hair-wide ringing of JPEG around edges.
         binary = np.asarray(
@@ -134,6 +182,17 @@ def find_subject(small: Pixels, border: Border) -> Subject:
         float(rows[-1] + 1) / height,
     )
     return Subject(mask, box, _edges_touched(mask))
+
+
+def _background(plane: Plane, height: int, width: int) -> Pixels:
+    """Draw a plane of colour, as uint8 of shape (height, width, 3)."""
+    across = (np.arange(width, dtype=np.float32) + 0.5) / width - 0.5
+    down = (np.arange(height, dtype=np.float32) + 0.5) / height - 0.5
+    # Rounded before they are added: a level is lost at most, and whole numbers are faster.
+    by_row = np.rint(plane[0] + down[:, None] * plane[2]).astype(np.int16)
+    by_column = np.rint(across[:, None] * plane[1]).astype(np.int16)
+    colours = by_row[:, None] + by_column
+    return np.clip(colours, 0, 255, out=colours).astype(np.uint8)
 
 
 def _large_parts(binary: NDArray[np.uint8]) -> Mask:

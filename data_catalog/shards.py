@@ -250,7 +250,7 @@ def read_samples(folder: Root, shards: Iterable[tuple[str, int | None]]) -> Iter
 
 def _samples_of(file: IO[bytes], path: str) -> Iterator[Sample]:
     image: tuple[str, str, bytes] | None = None
-    with tarfile.open(fileobj=file, mode="r|", bufsize=1 << 20) as tar:
+    with tarfile.open(fileobj=file, mode="r:") as tar:
         for member in tar:
             content = tar.extractfile(member)
             if content is None:

@@ -61,6 +61,17 @@ def test_edges_are_counted() -> None:
     assert edges((60, 40, 144, 192)) == 2
 
 
+def test_light_from_one_side_is_background() -> None:
+    picture = on_plain((40, 50, 100, 140)).astype(float)
+    picture *= np.linspace(1.0, 0.6, 144)[:, None]
+    lit = picture.astype(np.uint8)
+    border = measure_border(lit)
+    assert border.uniformity > 0.95
+    subject = find_subject(lit, border)
+    assert subject.edges == 0
+    assert subject.box == pytest.approx((40 / 144, 50 / 192, 100 / 144, 140 / 192), abs=0.02)
+
+
 def test_specks_and_soft_shadows_do_not_count() -> None:
     picture = on_plain((40, 50, 100, 140))
     clean = find_subject(picture, measure_border(picture)).box
