@@ -25,7 +25,7 @@ def load_cascade(name: str) -> cv2.CascadeClassifier:
     CurationError
         If there is no such file or it is not a cascade.
     """
-    shipped = Path(cv2.data.haarcascades)
+    shipped = Path(cv2.__file__).parent / "data"
     for path in (Path(name), shipped / name, shipped / f"{name}.xml"):
         if path.is_file():
             cascade = cv2.CascadeClassifier(str(path))
@@ -53,8 +53,10 @@ def detect(rgb: Pixels, detector: Detector) -> list[Box]:
     )
     boxes = [tuple(int(value) for value in box) for box in found]
     boxes.sort(key=lambda box: (-box[2] * box[3], box))
-    return [_with_margin(box, detector, rgb.shape[1], rgb.shape[0]) for box in
-            boxes[: detector.max_items]]
+    return [
+        _with_margin(box, detector, rgb.shape[1], rgb.shape[0])
+        for box in boxes[: detector.max_items]
+    ]
 
 
 def _with_margin(box: tuple[int, ...], detector: Detector, width: int, height: int) -> Box:

@@ -150,9 +150,7 @@ def _unidentified(data: bytes) -> DecodeError:
     for marker, name in _NOT_IMAGES:
         if head.startswith(marker) or (marker == b"<svg" and marker in head):
             return DecodeError(Reason.NOT_AN_IMAGE, f"the content is {name}")
-    return DecodeError(
-        Reason.NOT_AN_IMAGE, f"no known picture format; begins with {data[:8]!r}"
-    )
+    return DecodeError(Reason.NOT_AN_IMAGE, f"no known picture format; begins with {data[:8]!r}")
 
 
 def _load(image: Image.Image, data: bytes, matte: tuple[int, int, int]) -> Decoded:

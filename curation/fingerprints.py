@@ -97,7 +97,7 @@ def fingerprint(small: NDArray[np.uint8], subject: NDArray[np.bool_] | None = No
         subject = plain_subject(small)
     elif subject.shape != small.shape[:2]:
         raise ValueError(f"`subject` must be of shape {small.shape[:2]}, got {subject.shape}")
-    grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
+    grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
     picture = hash_picture(grey)
     phash, mirrored = _phash64(picture)
     return Fingerprint(
@@ -129,7 +129,7 @@ def to_int64(value: int) -> int:
 
 
 def border_box(rgb: NDArray[np.uint8], max_share: float = MAX_BORDER) -> tuple[int, int, int, int]:
-    """Find what is inside a uniform border: (left, top, right, bottom) in px, right and bottom open.
+    """Find what is inside a uniform border: left, top, right, bottom in px, the last two open.
 
     A border line keeps, but for 5% of its pixels, within `BORDER_TOLERANCE` of the colour of the
     outermost line. A side that is uniform for more than `max_share` has no border: that is
@@ -190,7 +190,7 @@ def _ordered(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _distance(rgb: NDArray[np.uint8], colour: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Largest difference of the three channels from one colour."""
-    scalar = (*(float(value) for value in colour), 0.0)
+    scalar = np.array([*colour, 0], np.float64)
     channels = cv2.split(cv2.absdiff(np.ascontiguousarray(rgb), scalar))
     return np.asarray(cv2.max(cv2.max(channels[0], channels[1]), channels[2]), np.uint8)
 
@@ -273,7 +273,8 @@ def _averaging(side: int, start: float, stop: float) -> NDArray[np.float64]:
     pixel = np.arange(side)
     low, high = np.maximum(edges[:-1, None], pixel), np.minimum(edges[1:, None], pixel + 1)
     shares: NDArray[np.float64] = np.maximum(high - low, 0)
-    return shares / shares.sum(axis=1, keepdims=True)
+    shares /= shares.sum(axis=1, keepdims=True)
+    return shares
 
 
 def _cosines() -> NDArray[np.float64]:

@@ -94,9 +94,7 @@ def process(image_id: str, data: bytes, recipe: Recipe, limits: Limits) -> list[
     return _cut_out(image_id, shared, decoded, recipe)
 
 
-def _cut_out(
-    image_id: str, shared: dict[str, Any], decoded: Decoded, recipe: Recipe
-) -> list[Item]:
+def _cut_out(image_id: str, shared: dict[str, Any], decoded: Decoded, recipe: Recipe) -> list[Item]:
     assert recipe.detector is not None
     boxes = detect(decoded.rgb, recipe.detector)
     if not boxes:

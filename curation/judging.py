@@ -270,7 +270,9 @@ class Rules(BaseModel):
 
     def on_images(self) -> list[Rule]:
         """Give the rules that look at one image alone and are not off."""
-        return [rule for rule in self.all() if rule.reason not in _OF_GROUPS and rule.action != "off"]
+        return [
+            rule for rule in self.all() if rule.reason not in _OF_GROUPS and rule.action != "off"
+        ]
 
     def on_groups(self) -> list[Rule]:
         """Give the rules that compare an item with others and are not off."""
@@ -400,11 +402,11 @@ def verdicts(
     for index in np.flatnonzero(failed):
         verdict[index], reasons[index] = Verdict.FAILED.value, [str(failures[index])]
     if decisions:
-        for index, item_id in enumerate(item_ids):
+        for place, item_id in enumerate(item_ids):
             said = decisions.get(item_id)
-            if said is not None and not failed[index]:
-                verdict[index], decided_by[index] = said
-                reasons[index].append(Reason.DECIDED.value)
+            if said is not None and not failed[place]:
+                verdict[place], decided_by[place] = said
+                reasons[place].append(Reason.DECIDED.value)
     table = pa.table(
         {
             "item_id": pa.array(item_ids, pa.string()),

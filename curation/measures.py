@@ -36,9 +36,7 @@ def colours(rgb: Pixels) -> int:
     # A coarse grid of pixels settles it for nearly every photograph at a fraction of the cost.
     for step in (7, 1):
         sample = np.ascontiguousarray(rgb[::step, ::step])
-        size = (sample.shape[1], sample.shape[0])
-        image = Image.frombuffer("RGB", size, sample.data, "raw", "RGB", 0, 1)
-        found = image.getcolors(MAX_COLOURS - 1)
+        found = Image.fromarray(sample).getcolors(MAX_COLOURS - 1)
         if found is None:
             return MAX_COLOURS
         if step == 1 or height * width <= 1:
@@ -49,8 +47,9 @@ def colours(rgb: Pixels) -> int:
 def chroma(small: Pixels) -> float:
     """Mean of (largest - smallest channel) / 255: 0 is grey, 1 is pure colour everywhere."""
     channels = cv2.split(small)
-    spread = cv2.subtract(cv2.max(cv2.max(*channels[:2]), channels[2]),
-                          cv2.min(cv2.min(*channels[:2]), channels[2]))
+    spread = cv2.subtract(
+        cv2.max(cv2.max(*channels[:2]), channels[2]), cv2.min(cv2.min(*channels[:2]), channels[2])
+    )
     return float(cv2.mean(spread)[0]) / 255.0
 
 
@@ -92,7 +91,8 @@ def sharpness(luma: Grey) -> float | None:
     """
     if min(luma.shape) < 3:
         return None
-    laplacian = cv2.convertScaleAbs(cv2.Laplacian(luma, cv2.CV_16S, ksize=1))
+    curvature = cv2.Laplacian(luma, cv2.CV_16S, ksize=1)
+    laplacian = np.asarray(cv2.convertScaleAbs(curvature), dtype=np.uint8)
     gradient = _top_mean(_gradient(luma))
     if gradient < _MIN_CONTRAST:
         return None

@@ -26,7 +26,7 @@ CHUNK = 24
 
 
 def default_workers() -> int:
-    """Number of processors that this process may use."""
+    """Count the processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -68,9 +68,9 @@ class WorkerPool:
         trace: TracebackType | None,
     ) -> None:
         if kind is None:
-            self._pool.close()
+            self._pool.close()  # type: ignore[no-untyped-call]
         else:
-            self._pool.stop()
+            self._pool.stop()  # type: ignore[no-untyped-call]
         self._pool.join()
 
     def map(
@@ -105,7 +105,10 @@ class WorkerPool:
             yield from self._finish(head, function, seconds, give_up)
 
     def _schedule(
-        self, function: Callable[[Sequence[Task]], Sequence[Result]], chunk: list[Task], seconds: float
+        self,
+        function: Callable[[Sequence[Task]], Sequence[Result]],
+        chunk: list[Task],
+        seconds: float,
     ) -> Any:
         # A chunk may hold one task that takes its whole time, and others.
         allowance = seconds + 0.2 * len(chunk)

@@ -44,7 +44,8 @@ class Recipe(BaseModel):
         "centre it and scale it to `subject_share`",
     )
     background: Literal["auto"] | tuple[int, int, int] = Field(
-        "auto", description='what padding is filled with: "auto" (estimated from the border) or [r, g, b]'
+        "auto",
+        description='what padding is filled with: "auto" (estimated from the border) or [r, g, b]',
     )
     subject_share: float = Field(
         0.8, gt=0.05, le=1.0, description="of the frame, taken by the subject's longer extent"
@@ -76,7 +77,9 @@ class Limits(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_bytes: int = Field(64 << 20, ge=1, description="of one file")
-    max_pixels: int = Field(100_000_000, ge=1, description="width × height × frames-in-one, by the header")
+    max_pixels: int = Field(
+        100_000_000, ge=1, description="width × height × frames-in-one, by the header"
+    )
     seconds: float = Field(30.0, gt=0, description="for one picture, before its worker is killed")
     max_archive_bytes: int = Field(1 << 40, ge=1, description="unpacked, of one archive")
     max_archive_ratio: float = Field(200.0, gt=1, description="unpacked over packed, of one member")

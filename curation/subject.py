@@ -192,7 +192,7 @@ def _background(plane: Plane, height: int, width: int) -> Pixels:
     by_row = np.rint(plane[0] + down[:, None] * plane[2]).astype(np.int16)
     by_column = np.rint(across[:, None] * plane[1]).astype(np.int16)
     colours = by_row[:, None] + by_column
-    return np.clip(colours, 0, 255, out=colours).astype(np.uint8)
+    return np.asarray(np.clip(colours, 0, 255, out=colours), dtype=np.uint8)
 
 
 def _large_parts(binary: NDArray[np.uint8]) -> Mask:

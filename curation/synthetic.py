@@ -1036,7 +1036,7 @@ def _sound(rng: Rng, name: str, kind: str, *, lossless: bool) -> PlantedImage:
     height = int(rng.integers(700, 860))
     size = (height, int(height * rng.uniform(0.68, 0.95)))
     centre = (float(rng.uniform(0.47, 0.53)), float(rng.uniform(0.47, 0.53)))
-    picture = draw_product(rng, kind, size, fill=rng.uniform(0.6, 0.9), centre=centre)
+    picture = draw_product(rng, kind, size, fill=rng.uniform(0.6, 0.86), centre=centre)
     if lossless and kind not in _LOPSIDED:
         return PlantedImage(f"{name}.png", encode(picture, ".png"))
     if rng.random() < 0.08:

@@ -1,1 +1,1 @@
-"""What is known about every image, versioned: tables, packs of bytes, published versions, shards."""
+"""What is known about every image, versioned: tables, packs, published versions, shards."""

@@ -327,7 +327,7 @@ def _holds(catalog: Catalog, number: int, image_id: str) -> bool:
     if not folder.exists(MEMBERS):
         return False
     members = read_members(folder, ["image_id"])
-    return members.filter(pc.field("image_id") == image_id).num_rows > 0
+    return image_id in members["image_id"].to_pylist()
 
 
 def _redact(catalog: Catalog, number: int, image_id: str) -> None:

@@ -46,7 +46,9 @@ class Reason(StrEnum):
     UPSCALED = "upscaled"  # would be enlarged by more than `max_upscale`
     ODD_ASPECT = "odd_aspect"  # longer side over shorter side above `max_aspect`
     ANIMATED = "animated"  # more than `max_frames` frames
-    MONOCHROME = "monochrome"  # fewer unique colours than `min_colours`, or chroma below `min_chroma`
+    MONOCHROME = (
+        "monochrome"  # fewer unique colours than `min_colours`, or chroma below `min_chroma`
+    )
     BLANK = "blank"  # one colour covers more than `max_blankness`
     PATTERN = "pattern"  # zoomed-in fabric or texture: no subject, repeats everywhere
     BUSY_BACKGROUND = "busy_background"  # background more complex than `max_complexity`
@@ -201,7 +203,9 @@ VERDICTS: Final = pa.schema(
 DECISIONS: Final = pa.schema(
     [
         pa.field("item_id", pa.string(), nullable=False),
-        pa.field("verdict", pa.string(), nullable=False),  # accepted, rejected; "undecided" takes back
+        pa.field(
+            "verdict", pa.string(), nullable=False
+        ),  # accepted, rejected; "undecided" takes back
         pa.field("note", pa.string()),
         pa.field("tags", pa.list_(pa.string())),
         pa.field("reviewer", pa.string(), nullable=False),

@@ -59,7 +59,9 @@ def run_demo(folder: Path, *, seed: int, products: int) -> DemoOutcome:
     folder.mkdir(parents=True, exist_ok=True)
     with progress.stage("draw pictures") as stage:
         planted = write_demo_set(folder, seed=seed, products=products)
-        stage.result = f"{len(planted)} pictures, {sum(p.defect is not None for p in planted)} planted"
+        stage.result = (
+            f"{len(planted)} pictures, {sum(p.defect is not None for p in planted)} planted"
+        )
     file = folder / "nonesuch.toml"
     file.write_text(render("demo", "catalog", "images"), encoding="utf-8")
     config = load(file)
@@ -184,7 +186,7 @@ def _colourways(
 
 
 def _same_bytes(planted: Sequence[PlantedImage], items: Mapping[str, str]) -> DemoRow:
-    """Copies of a file become one item with it; none of them is an item of its own."""
+    """Count the copies of files that became one item with their original."""
     copies = [image for image in planted if image.defect is None and image.of is not None]
     caught = sum(items[image.file_name] == items[str(image.of)] for image in copies)
     return DemoRow(

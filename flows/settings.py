@@ -11,10 +11,10 @@ import tomllib
 from pathlib import Path
 from typing import Any, Final
 
+from curation.grouping import DuplicateRules
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
-from curation.grouping import DuplicateRules
 from curation.ingest.sources import SourceConfig, check_names
 from curation.judging import Rules
 from curation.recipe import Limits, Recipe

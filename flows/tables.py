@@ -37,7 +37,9 @@ def show_rebuild(summary: RebuildSummary, report: str) -> None:
     for name, colour in _VERDICTS.items():
         count = getattr(summary, name)
         share = count / max(summary.items, 1)
-        table.add_row(f"[{colour}]{name}[/]", f"{count:,}", f"[{colour}]{_bar(share)}[/] {share:.1%}")
+        table.add_row(
+            f"[{colour}]{name}[/]", f"{count:,}", f"[{colour}]{_bar(share)}[/] {share:.1%}"
+        )
     console.print(table)
     if summary.reasons:
         show_counts("Reasons", summary.reasons)
@@ -157,7 +159,9 @@ def show_demo(outcome: DemoOutcome) -> None:
         ("version", outcome.path),
         ("report", outcome.report),
     ):
-        console.print(f"{name}: {escape(_link(place) if name == 'report' else place)}", soft_wrap=True)
+        console.print(
+            f"{name}: {escape(_link(place) if name == 'report' else place)}", soft_wrap=True
+        )
 
 
 def _link(path: str) -> str:

@@ -72,9 +72,7 @@ def ingest_source(config: DatasetConfig, source: SourceConfig) -> IngestCounts:
             stage.advance(state.seen - told)
             told = state.seen
 
-        counts = ingest(
-            catalog, open_source(source), config.limits, tombstones=gone, progress=tell
-        )
+        counts = ingest(catalog, open_source(source), config.limits, tombstones=gone, progress=tell)
         stage.result = f"{counts.seen} offered, {counts.new} new images"
     return counts
 

@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from curation.grouping import DuplicateRules
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from curation.grouping import DuplicateRules
 from curation.judging import Rules
 from curation.recipe import Detector, Limits, Recipe
 from flows.settings import Dataset, Publishing, Running
@@ -37,18 +37,27 @@ def render(name: str, root: str, path: str) -> str:
     name, root, path : str
         Name of the dataset, its root, and the folder of its first source.
     """
-    quoted = {key: json.dumps(value, ensure_ascii=False) for key, value in
-              (("name", name), ("root", root), ("path", path))}
+    quoted = {
+        key: json.dumps(value, ensure_ascii=False)
+        for key, value in (("name", name), ("root", root), ("path", path))
+    }
     parts = [_HEAD.format(**quoted)]
     parts += [
         "\n".join(["[recipe]", *_keys(Recipe(), commented=False)]),
         "\n".join(
-            ["# [recipe.detector]       # cut items out by one of OpenCV's cascades",
-             *_keys(Detector(cascade="haarcascade_frontalface_default"), commented=True)]
+            [
+                "# [recipe.detector]       # cut items out by one of OpenCV's cascades",
+                *_keys(Detector(cascade="haarcascade_frontalface_default"), commented=True),
+            ]
         ),
         "\n".join(["[limits]", *_keys(Limits(), commented=True)]),
-        "\n".join(["# What breaks a rule is rejected, flagged for a person, or let through (off).",
-                   "[rules]", *_rules(Rules())]),
+        "\n".join(
+            [
+                "# What breaks a rule is rejected, flagged for a person, or let through (off).",
+                "[rules]",
+                *_rules(Rules()),
+            ]
+        ),
         "\n".join(["[duplicates]", *_keys(DuplicateRules(), commented=True)]),
         "\n".join(["[publish]", *_keys(Publishing(), commented=True)]),
         "\n".join(["[run]", *_keys(Running(), commented=True)]),

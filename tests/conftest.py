@@ -22,9 +22,9 @@ def photograph() -> Pixels:
     """A picture with colour, texture and edges, 240×180 px, the same every time."""
     rng = np.random.default_rng(7)
     rows, columns = np.mgrid[0:240, 0:180]
-    base = np.stack(
-        [rows % 256, (rows + columns) % 256, (255 - columns) % 256], axis=-1
-    ).astype(np.int16)
+    base = np.stack([rows % 256, (rows + columns) % 256, (255 - columns) % 256], axis=-1).astype(
+        np.int16
+    )
     noise = rng.integers(-8, 9, base.shape, dtype=np.int16)
     return np.clip(base + noise, 0, 255).astype(np.uint8)
 

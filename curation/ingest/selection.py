@@ -172,6 +172,6 @@ def _codes(column: _Column) -> NDArray[np.int64]:
 
 
 def _numpy(column: _Column) -> NDArray[np.generic]:
-    return (
+    return np.asarray(
         column.to_numpy(zero_copy_only=False) if isinstance(column, pa.Array) else column.to_numpy()
     )

@@ -102,9 +102,7 @@ def _decisions(catalog: Catalog, features: pa.Table) -> dict[str, tuple[str, str
     copies = frame[frame["pixel_hash"].isin(list(by_pixels))]
     words = {row.item_id: by_pixels[row.pixel_hash] for row in copies.itertuples()}
     words |= {item_id: row for item_id, row in said.items() if item_id not in words}
-    return {
-        item_id: (str(row["verdict"]), str(row["reviewer"])) for item_id, row in words.items()
-    }
+    return {item_id: (str(row["verdict"]), str(row["reviewer"])) for item_id, row in words.items()}
 
 
 def build_id(

@@ -64,7 +64,9 @@ def rule_views(rules: Rules) -> list[RuleView]:
         tests = rule.thresholds()
         for test in tests:
             views.append(
-                RuleView(rule.reason, test.column, test.limit, test.breaks, rule.action, rule.meaning)
+                RuleView(
+                    rule.reason, test.column, test.limit, test.breaks, rule.action, rule.meaning
+                )
             )
         if not tests:
             views.append(RuleView(rule.reason, "", None, ">", rule.action, rule.meaning))

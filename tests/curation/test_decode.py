@@ -51,7 +51,9 @@ def without_segment(jpeg: bytes, marker: int) -> bytes:
     return bytes(out) + jpeg[position:]
 
 
-@pytest.mark.parametrize("file_format", ["PNG", "BMP", "TIFF", "PPM", "TGA", "GIF", "WEBP", "JPEG2000"])
+@pytest.mark.parametrize(
+    "file_format", ["PNG", "BMP", "TIFF", "PPM", "TGA", "GIF", "WEBP", "JPEG2000"]
+)
 def test_reads_the_formats_that_pillow_reads(photograph: Pixels, file_format: str) -> None:
     image = Image.fromarray(photograph)
     options = {"lossless": True} if file_format == "WEBP" else {}
@@ -235,7 +237,9 @@ def png_bomb(width: int, height: int) -> bytes:
     """A PNG of a few hundred bytes whose header promises width×height pixels."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(100))) + chunk(b"IEND", b"")

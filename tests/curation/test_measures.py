@@ -96,9 +96,9 @@ def test_a_flat_picture_with_one_sharp_edge_is_sharp() -> None:
     assert score is not None
     assert other is not None
     assert score > 0.7 > other
-    assert cv2.Laplacian(picture, cv2.CV_64F).var() < cv2.Laplacian(
-        busy_but_blurred, cv2.CV_64F
-    ).var()
+    assert (
+        cv2.Laplacian(picture, cv2.CV_64F).var() < cv2.Laplacian(busy_but_blurred, cv2.CV_64F).var()
+    )
 
 
 def test_sharpness_does_not_depend_on_contrast() -> None:

@@ -14,9 +14,6 @@ from curation.pool import CHUNK, WorkerPool
 from data_catalog.schema import Reason
 
 
-
-
-
 def work(chunk: Sequence[str]) -> list[tuple[str, str]]:
     """Double words; some words are hostile."""
     out = []
