@@ -120,14 +120,17 @@ def border(rgb: Image, rng: np.random.Generator) -> Image:
 
 
 def colourway(rgb: Image, rng: np.random.Generator) -> Image:
-    """Recolour the subject, not the background: hue turned by 60 to 180 degrees, made saturated."""
+    """Recolour the subject only: hue turned by 60 to 180 degrees, saturated, black made lighter."""
     hsv = cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV_FULL).astype(np.int16)
     turn = int(rng.integers(43, 129)) * int(rng.choice([-1, 1]))
     hue = (hsv[..., 0] + turn) % 256
     grey = float(np.median(hsv[..., 1][subject_mask(rgb)])) < 60
     hue = np.full_like(hue, int(rng.integers(0, 256))) if grey else hue
     saturation = np.maximum(hsv[..., 1], int(rng.integers(110, 181)))
-    turned = np.stack([hue, saturation, hsv[..., 2]], axis=2).astype(np.uint8)
+    value = hsv[..., 2]
+    if np.median(value[subject_mask(rgb)]) < 100:  # no hue shows in black
+        value = 80 + value * 2 // 3
+    turned = np.stack([hue, saturation, value], axis=2).astype(np.uint8)
     recoloured = cv2.cvtColor(turned, cv2.COLOR_HSV2RGB_FULL)
     mask = cv2.GaussianBlur(subject_mask(rgb).astype(np.float32), (0, 0), 1.0)[..., None]
     return (recoloured * mask + rgb * (1 - mask)).round().astype(np.uint8)

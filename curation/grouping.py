@@ -147,10 +147,8 @@ def _by_silhouette(items: pa.Table, config: DuplicateRules, able: Mask) -> Edges
     bits = np.unpackbits(packed, axis=1).reshape(-1, 64, 4)
     # Every fourth bit: each word sees the whole outline, so that fewer silhouettes share a word.
     words = np.packbits(bits.swapaxes(1, 2), axis=2).view("<u8")[..., 0]
-    pairs = [
-        near_pairs(np.ascontiguousarray(words[:, k]), config.silhouette_radius // 4)
-        for k in range(4)
-    ]
+    quarter = config.silhouette_radius // 4
+    pairs = [near_pairs(np.ascontiguousarray(words[:, k]), quarter) for k in range(4)]
     i = np.concatenate([pair[0] for pair in pairs])
     j = np.concatenate([pair[1] for pair in pairs])
     i, j = _once(i, j, len(rows))
@@ -283,11 +281,8 @@ def group(
     for number, own in enumerate(best):  # copies of what turned out to be a duplicate itself
         if own != number and keeper[own] != own:
             keeper[number], how[number] = keeper[own], how[own]
-    cluster, rank = [None] * len(ids), [None] * len(ids)
-    if config.colourways:
-        cluster, rank = _clusters(
-            _edges(pairs, place, {Relation.COLOURWAY.value}, keeper), len(ids)
-        )
+    alike = {Relation.COLOURWAY.value} if config.colourways else set()
+    cluster, rank = _clusters(_edges(pairs, place, alike, keeper), len(ids))
     order = sorted(range(len(ids)), key=ids.__getitem__)
     return pa.table(
         {

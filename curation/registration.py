@@ -26,6 +26,7 @@ MIN_CONTRAST: Final = 3.0  # levels, standard deviation of grey
 MAX_SHEAR: Final = 0.02
 SCALE_RANGE: Final = (0.72, 1.4)
 MIN_OVERLAP: Final = 0.6  # of either picture
+MIN_LOOKED_AT: Final = 50  # px of a subject that are enough to judge by it alone
 GAIN_RANGE: Final = (0.65, 1.55)
 MIN_COARSE_STRUCTURE: Final = 0.35  # at half the size; most candidates end there
 CERTAIN_COARSE_STRUCTURE: Final = 0.85  # the first guess needs no coarse refinement
@@ -263,15 +264,18 @@ def _fit(
     middle_x, middle_y = float(x.mean()), float(y.mean())
     gain = float(((x - middle_x) * (y - middle_y)).mean() / (y.var() + 1e-3))
     residual = (a.grey - gain * grey - (middle_x - gain * middle_y)) * mask
-    local = np.abs(_plane(cv2.blur(residual, (7, 7)))[mask])
+    # A small subject before much background must not drown in what is alike anyway.
+    looked_at = mask if a.subject is None else mask & (a.subject > 0.5)
+    looked_at = looked_at if looked_at.sum() >= MIN_LOOKED_AT else mask
+    local = np.abs(_plane(cv2.blur(residual, (7, 7))))
     moved = _warp(b.rgb, matrix)
     difference = (_chroma(a.rgb) - gain * _chroma(moved)) * mask[..., None]
-    colours = np.abs(_plane(cv2.blur(difference, (7, 7)))[mask]).max(axis=1)
+    colours = np.abs(_plane(cv2.blur(difference, (7, 7)))[looked_at]).max(axis=1)
     return _Fit(
         mirrored=mirrored,
         structure=structure,
-        residual=_percentile95(local),
-        residual_max=float(local.max()),
+        residual=_percentile95(local[looked_at]),
+        residual_max=float(local[mask].max()),
         colour=_percentile95(colours),
         plausible=_plausible(matrix) and GAIN_RANGE[0] <= gain <= GAIN_RANGE[1],
     )
