@@ -39,7 +39,7 @@ def background_colour(rgb: Image) -> NDArray[np.uint8]:
     band = max(1, round(min(rgb.shape[:2]) * 0.02))
     frame = [rgb[:band], rgb[-band:], rgb[:, :band], rgb[:, -band:]]
     median = np.median(np.concatenate([part.reshape(-1, 3) for part in frame]), axis=0)
-    return median.round().astype(np.uint8)
+    return np.asarray(median.round(), np.uint8)
 
 
 def subject_mask(rgb: Image, sigma: float = 1.5) -> NDArray[np.bool_]:
@@ -47,7 +47,7 @@ def subject_mask(rgb: Image, sigma: float = 1.5) -> NDArray[np.bool_]:
     distance = np.abs(rgb.astype(np.int16) - background_colour(rgb)).max(axis=2).astype(np.uint8)
     smooth = cv2.GaussianBlur(distance, (0, 0), sigma)
     _, mask = cv2.threshold(smooth, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
-    return mask.astype(bool)
+    return np.asarray(mask, np.bool_)
 
 
 # ---- The same picture, changed a little. ---------------------------------------------------------
@@ -97,7 +97,7 @@ def brightness_contrast(rgb: Image, rng: np.random.Generator) -> Image:
     brightness, contrast = rng.uniform(-0.15, 0.15, 2)
     mean = float(rgb.mean())
     changed = (rgb.astype(np.float32) - mean) * (1 + contrast) + mean * (1 + brightness)
-    return np.clip(changed.round(), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(changed.round(), 0, 255), np.uint8)
 
 
 def mirror(rgb: Image, rng: np.random.Generator) -> Image:

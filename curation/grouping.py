@@ -132,21 +132,16 @@ def _joined(
 def _by_silhouette(items: pa.Table, config: DuplicateRules, able: Mask) -> Edges:
     """Join silhouettes: 256 bits in four words, of which one has at most a quarter of the bits."""
     column = items["silhouette"].to_pylist()
-    rows = np.array(
-        [
-            k
-            for k, value in enumerate(column)
-            if value and len(value) == _SILHOUETTE_BYTES and able[k]
-        ],
-        np.int64,
-    )
+    have = [value is not None and len(value) == _SILHOUETTE_BYTES for value in column]
+    rows = np.flatnonzero(np.array(have, np.bool_) & able).astype(np.int64)
     if not len(rows):
         return rows, rows
     joined = b"".join(column[k] for k in rows)
     packed = np.frombuffer(joined, np.uint8).reshape(-1, _SILHOUETTE_BYTES)
     bits = np.unpackbits(packed, axis=1).reshape(-1, 64, 4)
     # Every fourth bit: each word sees the whole outline, so that fewer silhouettes share a word.
-    words = np.packbits(bits.swapaxes(1, 2), axis=2).view("<u8")[..., 0]
+    spread = np.packbits(bits.swapaxes(1, 2), axis=2)
+    words = np.ascontiguousarray(spread).view("<u8")[..., 0].astype(np.uint64)
     quarter = config.silhouette_radius // 4
     pairs = [near_pairs(np.ascontiguousarray(words[:, k]), quarter) for k in range(4)]
     i = np.concatenate([pair[0] for pair in pairs])

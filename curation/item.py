@@ -129,7 +129,7 @@ def _finish(row: dict[str, Any], rgb: Pixels, recipe: Recipe) -> Item:
     row |= {"width": width, "height": height, "upscale": placement.wanted}
     row |= _measure(rgb, small, content, border, subject)
     row |= _subject_columns(plain)
-    row |= fingerprint(small, None if plain is None else plain.mask).to_row()
+    row |= fingerprint(small).to_row()
     row |= {"pixel_hash": pixel_hash(rgb), "standard_hash": blake3(image).hexdigest()}
     thumb = encode_thumb(resize(small, *fit_within(width, height, THUMB_SIDE)))
     return Item(row, image, thumb)

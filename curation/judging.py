@@ -153,7 +153,7 @@ class Pattern(Rule):
     reason = Reason.PATTERN
     meaning = "The same colours everywhere and no subject: a close-up of fabric."
     bounds = {"max_pattern": ("pattern", ">")}
-    max_pattern: float = Field(0.6, ge=0, le=1, description="likelihood of being a close-up")
+    max_pattern: float = Field(0.55, ge=0, le=1, description="likelihood of being a close-up")
     action: Action = "flag"
 
 
@@ -173,7 +173,7 @@ class OffCentre(Rule):
     reason = Reason.OFF_CENTRE
     meaning = "The subject is not in the middle of the picture."
     bounds = {"max_offset": ("centre_offset", ">")}
-    max_offset: float = Field(0.25, ge=0, le=1, description="0 centred, 1 at the edge")
+    max_offset: float = Field(0.3, ge=0, le=1, description="0 centred, 1 at the edge")
     action: Action = "flag"
 
 

@@ -21,7 +21,7 @@ Grey = NDArray[np.uint8]
 MAX_COLOURS: Final = 257
 
 _BLANK_TOLERANCE: Final = 8
-_MIN_CONTRAST: Final = 6  # levels; a picture whose strongest edges are weaker has none
+_MIN_CONTRAST: Final = 4.0  # levels, standard deviation; below it there is nothing to judge
 _COLOUR_BINS: Final = 12
 
 
@@ -87,16 +87,15 @@ def sharpness(luma: Grey) -> float | None:
     Returns
     -------
     float or None
-        None where there is no edge to judge by.
+        None where the picture is too plain to judge.
     """
     if min(luma.shape) < 3:
         return None
     curvature = cv2.Laplacian(luma, cv2.CV_16S, ksize=1)
     laplacian = np.asarray(cv2.convertScaleAbs(curvature), dtype=np.uint8)
-    gradient = _top_mean(_gradient(luma))
-    if gradient < _MIN_CONTRAST:
+    if float(cv2.meanStdDev(luma)[1][0, 0]) < _MIN_CONTRAST:
         return None
-    return _top_mean(laplacian) / gradient
+    return _top_mean(laplacian) / max(_top_mean(_gradient(luma)), 1.0)
 
 
 def _gradient(luma: Grey) -> Grey:

@@ -18,7 +18,7 @@ from curation.subject import Border, Subject
 
 Pixels = NDArray[np.uint8]
 
-_PLAIN: Final = 0.5
+_PLAIN: Final = 0.6
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ _RING_PIXELS: Final = 500
 _OUTLIER: Final = 60.0
 _FITS: Final = 2
 _MIN_PART_SHARE: Final = 0.05
-_TOUCH_SHARE: Final = 0.1
+_TOUCH_SHARE: Final = 0.15
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,13 +94,17 @@ def init(
     root: Annotated[str, typer.Option(help="Where the dataset will live.")] = "data",
 ) -> None:
     """Write a commented configuration file."""
-    from flows.settings import ConfigError
+    from flows.settings import ConfigError, parse_text
     from flows.template import render
 
     def work() -> None:
-        if path.exists():
-            raise ConfigError(f"{path} exists already; remove it or name another file")
-        path.write_text(render(name, root, images), encoding="utf-8")
+        text = render(name, root, images)
+        parse_text(text, name="init", folder=path.resolve().parent)
+        try:
+            with path.open("x", encoding="utf-8") as file:
+                file.write(text)
+        except FileExistsError:
+            raise ConfigError(f"{path} exists already; remove it or name another file") from None
 
     _run(work)
     _print(f"wrote {path}; set `path` of [[sources]], then run: nonesuch rebuild -c {path}")

@@ -68,18 +68,12 @@ def find_image(catalog: Catalog, query: str) -> str:
     CatalogError
         If nothing or more than one image matches.
     """
-    observations = catalog.table("observations")
-    wanted = query.split("#", 1)[0]
-    found = observations.read(["image_id"], where=pc.starts_with(pc.field("image_id"), wanted))
-    matches = set(found["image_id"].to_pylist()) if len(wanted) >= 6 else set()
+    matches = _by_id(catalog, query.split("#", 1)[0])
     if not matches:
-        locator = pc.field("locator")
-        where = (locator == query) | pc.ends_with(locator, f"/{query}")
-        rows = observations.read(["image_id", "failure", "detail", "observed_at"], where=where)
-        rows = rows.sort_by("observed_at")
-        matches = set(rows["image_id"].drop_null().to_pylist())
-        if not matches and rows.num_rows:
-            last = rows.slice(rows.num_rows - 1).to_pylist()[0]
+        rows = _at_path(catalog, query)
+        matches = {row["image_id"] for row in rows if row["image_id"]}
+        if not matches and rows:
+            last = rows[-1]
             raise CatalogError(f"{query!r} gave no image: {last['failure']}: {last['detail']}")
     if len(matches) == 1:
         return str(matches.pop())
@@ -87,6 +81,28 @@ def find_image(catalog: Catalog, query: str) -> str:
         raise CatalogError(f"the catalog knows no image {query!r}; give an image id or a path")
     shown = ", ".join(sorted(match[:12] for match in matches)[:8])
     raise CatalogError(f"{query!r} fits {len(matches)} images ({shown}); give a longer id")
+
+
+def _by_id(catalog: Catalog, beginning: str) -> set[str]:
+    """Find images, forgotten ones among them, by the beginning of their id."""
+    if len(beginning) < 6:
+        return set()
+    where = pc.starts_with(pc.field("image_id"), beginning)
+    return {
+        image_id
+        for name in ("observations", "tombstones")
+        for image_id in catalog.table(name).read(["image_id"], where=where)["image_id"].to_pylist()
+    }
+
+
+def _at_path(catalog: Catalog, path: str) -> list[dict[str, Any]]:
+    """Give what lies at a path now: the latest observation of each locator that ends with it."""
+    locator = pc.field("locator")
+    where = (locator == path) | pc.ends_with(locator, f"/{path}")
+    columns = ["source", "locator", "image_id", "failure", "detail", "observed_at"]
+    rows = catalog.table("observations").read(columns, where=where).sort_by("observed_at")
+    latest = {(row["source"], row["locator"]): row for row in rows.to_pylist()}
+    return sorted(latest.values(), key=lambda row: row["observed_at"])
 
 
 def why(config: DatasetConfig, query: str) -> dict[str, Any]:

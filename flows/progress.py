@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -101,7 +102,7 @@ class Bars:
         self._stage, self._began = stage, time.monotonic()
         self._progress = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),  # names of files may hold brackets
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -125,7 +126,8 @@ class Bars:
         if result:
             seconds = time.monotonic() - self._began
             self._console.print(
-                f"[green]✓[/] {self._stage}: {result} [dim]({seconds:.1f} s)[/]", highlight=False
+                f"[green]✓[/] {escape(self._stage)}: {escape(result)} [dim]({seconds:.1f} s)[/]",
+                highlight=False,
             )
 
 

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
-from curation.grouping import DuplicateRules
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
+from curation.grouping import DuplicateRules
 from curation.ingest.sources import SourceConfig, check_names
 from curation.judging import Rules
 from curation.recipe import Limits, Recipe
@@ -107,11 +109,16 @@ def load(path: str | os.PathLike[str]) -> DatasetConfig:
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} cannot be read: {error}") from error
+    return parse_text(text, name=str(file), folder=file.resolve().parent)
+
+
+def parse_text(text: str, *, name: str, folder: Path) -> DatasetConfig:
+    """Check the text of a configuration; parameters and errors as those of `parse`."""
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{file} is not valid TOML: {error}") from error
-    return parse(raw, name=str(file), folder=file.resolve().parent)
+        raise ConfigError(f"{name} is not valid TOML: {error}") from error
+    return parse(raw, name=name, folder=folder)
 
 
 def parse(raw: dict[str, Any], *, name: str, folder: Path) -> DatasetConfig:
@@ -129,44 +136,101 @@ def parse(raw: dict[str, Any], *, name: str, folder: Path) -> DatasetConfig:
     try:
         config = DatasetConfig.model_validate(raw)
     except ValidationError as error:
-        lines = [f"{name}: {_explain(details)}" for details in error.errors()]
-        raise ConfigError("\n".join(lines)) from error
-    root = _absolute(config.dataset.root, folder)
-    return config.model_copy(
-        update={
-            "dataset": config.dataset.model_copy(update={"root": root}),
-            "sources": tuple(source.at(folder) for source in config.sources),
-        }
-    )
+        raise ConfigError("\n".join(f"{name}: {line}" for line in _explain(error))) from error
+    try:
+        root = _absolute(config.dataset.root, folder)
+        sources = tuple(source.at(folder) for source in config.sources)
+    except RuntimeError as error:  # pathlib's, of `~name`
+        raise ConfigError(
+            f"{name}: a path that begins with `~` names a user who does not exist; "
+            "write ./ before it if it is the name of a folder"
+        ) from error
+    dataset = config.dataset.model_copy(update={"root": root})
+    return config.model_copy(update={"dataset": dataset, "sources": sources})
 
 
 def _absolute(url: str, folder: Path) -> str:
     return url if "://" in url else os.path.normpath(folder / Path(url).expanduser())
 
 
-def _explain(details: ErrorDetails) -> str:
-    """Put one of pydantic's errors in words: key, rule, value, remedy."""
-    key = ".".join(str(part) for part in details["loc"])
-    message = details["msg"].removeprefix("Value error, ")
-    if details["type"] == "extra_forbidden":
-        return f"`{key}` is not a key{_suggestion(details['loc'])}"
-    if details["type"] == "value_error":
-        return f"`{key}`: {message}" if key else message
-    if details["type"] == "missing":
-        return f"`{key}` is missing"
-    return f"`{key}`: {message}, got {details['input']!r}"
+# The models of [[sources]] by their `kind`.
+_SOURCES: Final[dict[str, type[BaseModel]]] = {
+    model.model_fields["kind"].default: model for model in get_args(get_args(SourceConfig)[0])
+}
+
+# pydantic's words for what people write in TOML.
+_WORDS: Final = (
+    (r"^Value error, ", ""),
+    (r"^(Input|String) should ", "must "),
+    (r"a valid tuple", "a list"),
+    (r"a valid dictionary.*", "a table"),
+)
+
+
+def _explain(error: ValidationError) -> Iterator[str]:
+    """Put pydantic's errors in words, one line a key: key, rule, value, remedy."""
+    lines: dict[str, list[ErrorDetails]] = {}
+    for details in error.errors():
+        lines.setdefault(_key(details["loc"]), []).append(details)
+    for key, found in lines.items():
+        kinds = {details["type"] for details in found}
+        # A value of several allowed types that fits none of them: one error for each type.
+        rule = " or ".join(dict.fromkeys(_rule(details) for details in found))
+        if "extra_forbidden" in kinds:
+            yield f"`{key}` is not a key{_suggestion(found[0]['loc'])}"
+        elif kinds == {"value_error"}:
+            yield f"`{key}`: {rule}" if key else rule
+        elif kinds == {"missing"}:
+            yield f"`{key}` is missing"
+        elif "union_tag_not_found" in kinds:
+            yield f"`{key}.kind` is missing; it must be one of {', '.join(_SOURCES)}"
+        elif "union_tag_invalid" in kinds:
+            kind = found[0]["ctx"]["tag"]
+            yield f"`{key}.kind`: must be one of {', '.join(_SOURCES)}, got {kind!r}"
+        elif key == "sources":
+            yield f"`sources`: {rule}, got {found[0]['input']!r}; write [[sources]] above its keys"
+        else:
+            yield f"`{key}`: {rule}, got {found[0]['input']!r}"
+
+
+def _key(location: tuple[int | str, ...]) -> str:
+    """Give the key as it stands in the file, without pydantic's names of alternatives."""
+    parts = list(location)
+    if parts[:1] == ["sources"]:
+        del parts[2:3]  # the kind
+    names = [part for part in parts if re.fullmatch(r"[\w-]+", str(part))]
+    while len(names) > 1 and names[-1] in ("str", "bool", "int", "float"):
+        names.pop()
+    return ".".join(map(str, names))
+
+
+def _rule(details: ErrorDetails) -> str:
+    message = details["msg"]
+    for pattern, words in _WORDS:
+        message = re.sub(pattern, words, message)
+    return message
 
 
 def _suggestion(location: tuple[int | str, ...]) -> str:
     """Name the keys that exist there, nearest first."""
-    model: Any = DatasetConfig
-    for part in location[:-1]:
-        fields = getattr(model, "model_fields", None)
-        if fields is None or part not in fields:
-            return ""
-        model = fields[part].annotation
-    known = list(getattr(model, "model_fields", ()))
+    model = _model_at(location[:-1])
+    known = list(model.model_fields) if model is not None else []
     near = difflib.get_close_matches(str(location[-1]), known, n=1)
     if near:
         return f"; did you mean `{near[0]}`?"
     return f"; known keys: {', '.join(known)}" if known else ""
+
+
+def _model_at(location: tuple[int | str, ...]) -> type[BaseModel] | None:
+    """Find the model of a section."""
+    if location[:1] == ("sources",):
+        return _SOURCES.get(str(location[2])) if len(location) == 3 else None
+    model: type[BaseModel] | None = DatasetConfig
+    for part in location:
+        if model is None or part not in model.model_fields:
+            return None
+        annotation = model.model_fields[str(part)].annotation
+        choices = (annotation, *get_args(annotation))
+        models = (c for c in choices if isinstance(c, type) and issubclass(c, BaseModel))
+        model = next(models, None)
+    return model

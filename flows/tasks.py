@@ -110,13 +110,21 @@ def judge_items(config: DatasetConfig, selection: pa.Table) -> Build:
     table = catalog.table("builds")
     known = table.read(where=pc.field("build") == build).to_pylist()
     latest = table.read(["build", "built_at"]).sort_by("built_at")["build"]
-    if known and latest[-1].as_py() == build and catalog.root.exists(REPORT):
+    if known and latest[-1].as_py() == build and _reports(catalog, build):
         return Build(build, json.loads(known[0]["summary"]), unchanged=True)
     judgement = _judge(config, catalog, items)
     seen = pc.sum(selection["observations"]).as_py() or 0
     summary = {"seen": seen, **count_verdicts(judgement.verdicts)}
     _commit_build(config, catalog, items, judgement, selection, build, summary)
     return Build(build, summary, unchanged=False)
+
+
+def _reports(catalog: Catalog, build: str) -> bool:
+    """Tell whether the report is of this build.
+
+    It is written first of all: after a kill in the midst of another build, it is of that one.
+    """
+    return catalog.root.exists(REPORT) and build.encode() in catalog.root.read_bytes(REPORT)
 
 
 def _judge(config: DatasetConfig, catalog: Catalog, items: ItemSet) -> Judgement:

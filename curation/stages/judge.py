@@ -88,21 +88,29 @@ def _one_row_an_item(features: pa.Table) -> pa.Table:
 
 
 def _decisions(catalog: Catalog, features: pa.Table) -> dict[str, tuple[str, str]]:
-    """Give people's last words, also for copies with the very same pixels."""
+    """Give people's last words, also for copies with the very same pixels.
+
+    Of two words on copies the later one counts. What was said of a picture that is no longer
+    offered, or of one that an older recipe measured, holds for its copies as well.
+    """
     said = latest_decisions(catalog)
     if not said:
         return {}
-    frame = features.select(["item_id", "pixel_hash"]).to_pandas()
-    direct = frame[frame["item_id"].isin(list(said))].sort_values("item_id")
-    by_pixels = {
-        row.pixel_hash: said[row.item_id]
-        for row in direct.itertuples()
-        if row.pixel_hash is not None
-    }
-    copies = frame[frame["pixel_hash"].isin(list(by_pixels))]
-    words = {row.item_id: by_pixels[row.pixel_hash] for row in copies.itertuples()}
-    words |= {item_id: row for item_id, row in said.items() if item_id not in words}
+    is_decided = pc.field("item_id").isin(list(said))
+    now = _pixels(features)
+    ever = _pixels(catalog.table("features").read(["item_id", "pixel_hash"], where=is_decided))
+    pixels = {item_id: now.get(item_id, pixel_hash) for item_id, pixel_hash in ever.items()}
+    in_time = sorted(pixels, key=lambda item_id: (said[item_id]["decided_at"], item_id))
+    by_pixels = {pixels[item_id]: said[item_id] for item_id in in_time}
+    copies = {item_id: by_pixels[pixels] for item_id, pixels in now.items() if pixels in by_pixels}
+    words = {**said, **copies}
     return {item_id: (str(row["verdict"]), str(row["reviewer"])) for item_id, row in words.items()}
+
+
+def _pixels(features: pa.Table) -> dict[str, bytes]:
+    """Give pixel hashes by item_id, of items that have a picture."""
+    rows = features.select(["item_id", "pixel_hash"]).filter(pc.is_valid(features["pixel_hash"]))
+    return dict(zip(*(column.to_pylist() for column in rows.columns), strict=True))
 
 
 def build_id(
@@ -183,12 +191,9 @@ def _group(
 ) -> pa.Table:
     if features.num_rows == 0:
         return GROUPS.empty_table()
-    accepted = {
-        item_id
-        for item_id, (verdict, _) in items.decisions.items()
-        if verdict == Verdict.ACCEPTED.value
-    }
-    groups = group(features, relate(features), accepted, duplicates)
+    # Keepers are chosen among what people decided first. A rejected one too: otherwise a copy that
+    # is larger would be the keeper, and come in in its place.
+    groups = group(features, relate(features), items.decisions.keys(), duplicates)
     return groups.sort_by("item_id")
 
 

@@ -1,0 +1,38 @@
+"""One Prefect server for all flow tests; started by the first that needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.flows.world import World
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[str]:
+    """URL of a server of the tests' own."""
+    from flows import environment
+
+    environment.prepare()
+    from prefect.settings import (
+        PREFECT_API_URL,
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+        temporary_settings,
+    )
+    from prefect.testing.utilities import prefect_test_harness
+
+    # The heartbeat alone makes every flow take a second.
+    with (
+        prefect_test_harness(server_startup_timeout=120),
+        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
+    ):
+        yield str(PREFECT_API_URL.value())
+
+
+@pytest.fixture
+def world(tmp_path: Path, prefect_server: str) -> World:
+    """An empty dataset."""
+    (tmp_path / "images").mkdir()
+    return World(tmp_path, prefect_server)

@@ -1,0 +1,120 @@
+"""The file that `init` writes: it loads, it is the defaults, it shows every key."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from curation.grouping import DuplicateRules
+from curation.ingest.folder import FolderConfig
+from curation.judging import Rules
+from curation.recipe import Detector, Limits, Recipe
+from flows.settings import Dataset, DatasetConfig, Publishing, Running, parse_text
+from flows.template import render
+
+HERE = Path("/somewhere")
+TEXT = render("shoes", "data/shoes", "pictures")
+KEY = re.compile(r"#? ?(\w+) = ")
+
+
+def of(text: str) -> DatasetConfig:
+    return parse_text(text, name="nonesuch.toml", folder=HERE)
+
+
+def test_it_loads_and_is_the_defaults() -> None:
+    config = of(TEXT)
+    assert config.dataset.name == "shoes"
+    assert config.dataset.root == str(HERE / "data/shoes")
+    (source,) = config.sources
+    assert source == FolderConfig(name="pictures", path=str(HERE / "pictures"))
+    defaults = DatasetConfig(dataset=config.dataset, sources=config.sources)
+    assert config == defaults
+
+
+def test_every_key_of_every_section_is_shown() -> None:
+    sections: dict[str, list[str]] = {}
+    for line in TEXT.splitlines():
+        if head := re.match(r"#? ?\[+([\w.]+)\]+", line):
+            keys = sections.setdefault(head[1], [])
+        elif key := KEY.match(line):
+            keys.append(key[1])
+    expected = {
+        "dataset": Dataset,
+        "sources": FolderConfig,
+        "recipe": Recipe,
+        "recipe.detector": Detector,
+        "limits": Limits,
+        "rules": Rules,
+        "duplicates": DuplicateRules,
+        "publish": Publishing,
+        "run": Running,
+    }
+    assert sections.keys() == expected.keys()
+    for name, model in expected.items():
+        wanted = set(model.model_fields) - {"detector"}
+        assert sorted(sections[name]) == sorted(wanted), name
+    assert set(DatasetConfig.model_fields) == {name.split(".")[0] for name in expected}
+
+
+def test_every_parameter_of_every_rule_is_shown() -> None:
+    for name in Rules.model_fields:
+        (line,) = re.findall(rf"^{name} = {{(.*)}}  # .+$", TEXT, re.M)
+        shown = set(re.findall(r"(\w+) = ", line))
+        assert shown == set(type(getattr(Rules(), name)).model_fields)
+
+
+def test_every_key_says_what_it_means() -> None:
+    for line in TEXT.splitlines():
+        if KEY.match(line) and not line.startswith(("name", "path")):
+            assert "  # " in line, line
+
+
+COMMENTED = [n for n, line in enumerate(TEXT.splitlines()) if re.match(r"# (\w+ = |\[)", line)]
+DETECTOR = next(n for n in COMMENTED if "[recipe.detector]" in TEXT.splitlines()[n])
+# The section's head and its `cascade`, which has no default, go with any of its keys.
+OF_DETECTOR = {n for n in COMMENTED if DETECTOR <= n <= DETECTOR + len(Detector.model_fields)}
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sets(st.sampled_from(COMMENTED)))
+def test_commented_keys_may_be_taken_in(chosen: set[int]) -> None:
+    if chosen & OF_DETECTOR:
+        chosen |= {DETECTOR, DETECTOR + 1}
+    lines = [
+        line.removeprefix("# ") if number in chosen else line
+        for number, line in enumerate(TEXT.splitlines())
+    ]
+    config = of("\n".join(lines))
+    assert (config.recipe.detector is not None) == bool(chosen & OF_DETECTOR)
+
+
+def test_commented_keys_show_their_defaults() -> None:
+    text = "\n".join(line.removeprefix("# ") if n in COMMENTED else line for n, line in
+                     enumerate(TEXT.splitlines()))  # fmt: skip
+    config = of(text)
+    assert config.limits == Limits()
+    assert config.duplicates == DuplicateRules()
+    assert config.publish == Publishing()
+    assert config.run == Running()
+    assert config.recipe.detector is not None
+    margins = Detector(cascade="x")
+    assert config.recipe.detector.margin == margins.margin
+    assert config.recipe.detector.margin_top == 2 * margins.margin
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=20))
+def test_any_path_survives(path: str) -> None:
+    assume(not path.startswith("~"))
+    config = of(render("x", "data", path))
+    expected = FolderConfig(path=path).at(HERE)
+    assert config.sources[0].path == expected.path
+
+
+@pytest.mark.parametrize("name", ["shoes", "a.b-c_1"])
+def test_any_good_name_survives(name: str) -> None:
+    assert of(render(name, "data", "x")).dataset.name == name
