@@ -227,12 +227,12 @@ def _once(i: Indices, j: Indices, count: int) -> Edges:
 def group(
     items: pa.Table,
     pairs: pa.Table,
-    accepted: Collection[str] = (),
+    decided: Collection[str] = (),
     config: DuplicateRules | None = None,
 ) -> pa.Table:
     """Choose a keeper for every set of duplicates, and name the colourway clusters.
 
-    The better of two items is the one that a person accepted, then the one with more pixels, then
+    The better of two items is the one that a person decided, then the one with more pixels, then
     the lower id. Equal pixels collapse first. Then, from the best item on, whatever is the same or
     mirrored and not taken yet becomes a duplicate of it. Colourway clusters are stars of the same
     kind among the keepers; a cluster bears the id of its best item, which has rank 0.
@@ -243,8 +243,8 @@ def group(
         `item_id`, `width`, `height`, `pixel_hash`; each id once, in any order.
     pairs : Table
         Confirmed pairs, schema `PAIRS`; pairs of unknown items are left out.
-    accepted : collection of str
-        Items that a person accepted.
+    decided : collection of str
+        Items that a person accepted or rejected: a copy of either must not take its place.
     config : DuplicateRules, optional
         `mirrored` and `colourways` switch those relations off.
 
@@ -259,7 +259,7 @@ def group(
         If an `item_id` occurs twice.
     """
     config = config or DuplicateRules()
-    ids, pixels = _by_priority(items, frozenset(accepted))
+    ids, pixels = _by_priority(items, frozenset(decided))
     place = {item: number for number, item in enumerate(ids)}
     if len(place) != len(ids):
         raise ValueError(f"`item_id` must be unique, got {len(ids) - len(place)} repeated")
@@ -292,7 +292,7 @@ def group(
     )
 
 
-def _by_priority(items: pa.Table, accepted: frozenset[str]) -> tuple[list[str], list[bytes | None]]:
+def _by_priority(items: pa.Table, decided: frozenset[str]) -> tuple[list[str], list[bytes | None]]:
     """Ids and pixel hashes, the best item first."""
     rows = list(
         zip(
@@ -302,7 +302,7 @@ def _by_priority(items: pa.Table, accepted: frozenset[str]) -> tuple[list[str], 
             strict=True,
         )
     )
-    rows.sort(key=lambda row: (row[0] not in accepted, -row[1], row[0]))
+    rows.sort(key=lambda row: (row[0] not in decided, -row[1], row[0]))
     return [row[0] for row in rows], [row[2] for row in rows]
 
 

@@ -251,7 +251,7 @@ class Known:
         self._locators, self._revisions = _Texts(locators), _Texts(table.column("revision"))
 
     def __len__(self) -> int:
-        return self._table.num_rows
+        return int(self._table.num_rows)
 
     def _row(self, locator: str) -> int:
         """Find the last row of a locator; -1 when there is none."""

@@ -15,12 +15,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import simplejpeg
-from numpy.typing import NDArray
 
 from curation.grouping import DuplicateRules, candidates
 from curation.pool import WorkerPool
 from curation.recipe import Recipe
-from curation.registration import Relation, compare
+from curation.registration import Prepared, Relation, compare, prepare
 from data_catalog.catalog import Catalog
 from data_catalog.packs import PackRef, PackStore
 from data_catalog.schema import PAIRS, Reason
@@ -151,10 +150,10 @@ def _tasks(pairs: pd.DataFrame, features: pa.Table) -> Iterator[PairTask]:
 
 
 def _compare_chunk(store: PackStore, chunk: Sequence[PairTask]) -> list[PairRow]:
-    """Compare some pairs; runs in a worker. Each thumbnail is read and decoded once."""
+    """Compare some pairs; runs in a worker. Each thumbnail is decoded and prepared once."""
     refs = list({ref for task in chunk for ref in (task.thumb_a, task.thumb_b)})
-    thumbs: dict[PackRef, NDArray[np.uint8]] = {
-        ref: simplejpeg.decode_jpeg(data, "RGB")
+    thumbs: dict[PackRef, Prepared] = {
+        ref: prepare(simplejpeg.decode_jpeg(data, "RGB"))
         for ref, data in zip(refs, store.read_many(refs), strict=True)
     }
     rows = []
