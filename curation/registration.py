@@ -34,11 +34,12 @@ CERTAIN_COARSE_STRUCTURE: Final = 0.85  # the first guess needs no coarse refine
 SAME_STRUCTURE: Final = 0.5  # correlation of fine detail, 1 = identical
 SAME_RESIDUAL: Final = 9.0  # levels, 95th percentile over 7 × 7 means
 SAME_RESIDUAL_MAX: Final = 30.0  # levels, worst 7 × 7 mean
-SAME_COLOUR: Final = 25.0  # levels of R - G and B - G, 95th percentile
+SAME_COLOUR: Final = 14.0  # levels of R - G and B - G, 95th percentile
 COLOURWAY_OVERLAP: Final = 0.94  # intersection over union of the silhouettes
 COLOURWAY_STRUCTURE: Final = 0.55
 REDYED_STRUCTURE: Final = 0.87  # before any background: the same photograph, coloured anew
 SECOND_SHOT_STRUCTURE: Final = 0.5
+SECOND_SHOT_COLOUR: Final = 25.0  # levels; light differs between two shots
 
 _COARSE: Final = SIDE // 2
 _INSETS: Final = ((0.02, 0.02, 0.98, 0.98), (0.04, 0.04, 0.96, 0.96))
@@ -160,7 +161,7 @@ def compare(a: NDArray[np.uint8] | Prepared, b: NDArray[np.uint8] | Prepared) ->
         return _NOTHING
     if fit.plausible and not fit.mirrored and fit.structure >= REDYED_STRUCTURE:
         return _comparison(Relation.COLOURWAY, fit)
-    alike = fit.structure >= SECOND_SHOT_STRUCTURE and fit.colour <= SAME_COLOUR
+    alike = fit.structure >= SECOND_SHOT_STRUCTURE and fit.colour <= SECOND_SHOT_COLOUR
     return _comparison(Relation.SECOND_SHOT if alike else Relation.DIFFERENT, fit)
 
 

@@ -65,7 +65,8 @@ class PublishedVersion:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         try:
-            self.manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text("utf-8"))
+            text = (folder / "manifest.json").read_text("utf-8")
+            self.manifest: dict[str, Any] = json.loads(text)
         except FileNotFoundError:
             raise ShardError(
                 f"{folder} holds no manifest.json; give the folder of a published version"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -31,8 +33,16 @@ def prefect_server() -> Iterator[str]:
         yield str(PREFECT_API_URL.value())
 
 
+@pytest.fixture(scope="session")
+def _warm_workers() -> None:
+    """Let workers have imported what they need before they are forked: a second less for each."""
+    preload = ["curation.stages.standardize", "curation.stages.relate", "threadpoolctl"]
+    multiprocessing.get_context("forkserver").set_forkserver_preload(preload)
+    forkserver.ensure_running()
+
+
 @pytest.fixture
-def world(tmp_path: Path, prefect_server: str) -> World:
+def world(tmp_path: Path, prefect_server: str, _warm_workers: None) -> World:
     """An empty dataset."""
     (tmp_path / "images").mkdir()
     return World(tmp_path, prefect_server)

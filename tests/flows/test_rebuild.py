@@ -397,7 +397,7 @@ def test_crops_of_a_detector_are_items_of_their_own(world: World) -> None:
     assert list_versions(world.catalog) == []
     Image.fromarray(face).save(world.images / "face.png")
     fill(world.images, [1])
-    recipe = {"width": 96, "height": 128, "detector": {"cascade": "haarcascade_frontalface_default",
+    recipe = {"width": 96, "height": 128, "detector": {"cascade": "haarcascade_frontalface_alt2",
               "min_size": 40}}  # fmt: skip
     summary = world.rebuild(recipe=recipe)
     crops = [i for i in world.table("verdicts")["item_id"].to_pylist() if "#" in i]
