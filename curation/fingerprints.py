@@ -14,7 +14,6 @@ from typing import Final
 
 import cv2
 import numpy as np
-import scipy.fft
 from blake3 import blake3
 from numpy.typing import NDArray
 from PIL import Image
@@ -209,10 +208,9 @@ def _uniform_lines(lines: NDArray[np.uint8]) -> int:
 
 
 def _dct(pixels: NDArray[np.uint8], low: int) -> NDArray[np.float64]:
-    """Low frequencies, step by step as `imagehash.phash` does it, so that the bits are the same."""
-    columns = scipy.fft.dct(pixels.astype(np.float64), axis=0)[:low]
-    spectrum: NDArray[np.float64] = scipy.fft.dct(columns, axis=1)
-    return spectrum[:, :low]
+    """Low frequencies of a square picture, as `imagehash.phash` takes them (DCT-II)."""
+    basis = _cosines(low, pixels.shape[0])
+    return 4.0 * (basis @ pixels.astype(np.float64) @ basis.T)
 
 
 def _above_median(coefficients: NDArray[np.floating]) -> NDArray[np.bool_]:
@@ -262,9 +260,9 @@ def _windows(side: int) -> NDArray[np.float32]:
 
     Resampling and transform are linear, so that all windows of a picture are one matrix product.
     """
-    return np.concatenate([_cosines() @ _averaging(side, *span) for span in _SPANS]).astype(
-        np.float32
-    )
+    return np.concatenate(
+        [_cosines(_LOW, _SAMPLES) @ _averaging(side, *span) for span in _SPANS]
+    ).astype(np.float32)
 
 
 def _averaging(side: int, start: float, stop: float) -> NDArray[np.float64]:
@@ -277,9 +275,10 @@ def _averaging(side: int, start: float, stop: float) -> NDArray[np.float64]:
     return shares
 
 
-def _cosines() -> NDArray[np.float64]:
-    phase = np.outer(np.arange(_LOW), 2 * np.arange(_SAMPLES) + 1)
-    return np.cos(np.pi * phase / (2 * _SAMPLES))
+@lru_cache(maxsize=8)
+def _cosines(low: int, samples: int) -> NDArray[np.float64]:
+    phase = np.outer(np.arange(low), 2 * np.arange(samples) + 1)
+    return np.cos(np.pi * phase / (2 * samples))
 
 
 def _colour_signature(small: NDArray[np.uint8]) -> bytes:

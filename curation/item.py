@@ -19,7 +19,7 @@ from curation.errors import DecodeError
 from curation.fingerprints import fingerprint, pixel_hash
 from curation.recipe import Limits, Recipe
 from curation.resize import THUMB_SIDE, fit_within, resize, shrink
-from curation.standardize import encode, encode_thumb, plain_subject, standardize
+from curation.standardize import encode, encode_thumb, standardize
 from curation.subject import Border, Subject, find_subject, measure_border
 from data_catalog.schema import Reason
 
@@ -121,14 +121,13 @@ def _finish(row: dict[str, Any], rgb: Pixels, recipe: Recipe) -> Item:
     """Measure, fingerprint and standardize one upright item."""
     small = shrink(rgb)
     border = measure_border(small)
-    subject = find_subject(small, border)
-    plain = plain_subject(subject, border)
-    frame, content, placement = standardize(rgb, recipe, border, plain)
+    subject = find_subject(small, border) if border.plain else None
+    frame, content, placement = standardize(rgb, recipe, border, subject)
     image = encode(frame, recipe.format, recipe.quality)
     height, width = rgb.shape[:2]
     row |= {"width": width, "height": height, "upscale": placement.wanted}
     row |= _measure(rgb, small, content, border, subject)
-    row |= _subject_columns(plain)
+    row |= _subject_columns(subject)
     row |= fingerprint(small).to_row()
     row |= {"pixel_hash": pixel_hash(rgb), "standard_hash": blake3(image).hexdigest()}
     thumb = encode_thumb(resize(small, *fit_within(width, height, THUMB_SIDE)))
@@ -136,9 +135,10 @@ def _finish(row: dict[str, Any], rgb: Pixels, recipe: Recipe) -> Item:
 
 
 def _measure(
-    rgb: Pixels, small: Pixels, content: Pixels, border: Border, subject: Subject
+    rgb: Pixels, small: Pixels, content: Pixels, border: Border, subject: Subject | None
 ) -> dict[str, Any]:
     luma = measures.grey(small)
+    before_clean = subject if border.clean else None
     red, green, blue = border.colour
     return {
         "colours": measures.colours(rgb),
@@ -150,14 +150,14 @@ def _measure(
         "border_green": green,
         "border_blue": blue,
         "border_uniformity": border.uniformity,
-        "background_complexity": measures.background_complexity(luma, subject, border.uniformity),
-        "pattern": measures.pattern(small, subject, border.uniformity),
+        "background_complexity": measures.background_complexity(luma, before_clean),
+        "pattern": measures.pattern(small, before_clean),
     }
 
 
 def _subject_columns(subject: Subject | None) -> dict[str, Any]:
     """Columns about the subject; null where the background is not plain enough to find it."""
-    if subject is None:
+    if subject is None or not subject.found:
         return {}
     left, top, right, bottom = subject.box
     return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -17,8 +17,6 @@ from curation.resize import resize
 from curation.subject import Border, Subject
 
 Pixels = NDArray[np.uint8]
-
-_PLAIN: Final = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +123,6 @@ def _visible(offset: float, scale: float, extent: int, frame: int) -> tuple[int,
         first = min(first, extent - 1)
         last = first + 1
     return first, last
-
-
-def plain_subject(subject: Subject, border: Border) -> Subject | None:
-    """Return the subject if the background is plain enough for it to mean anything."""
-    return subject if border.uniformity >= _PLAIN and subject.found else None
 
 
 def encode(rgb: Pixels, file_format: Literal["jpeg", "png", "webp"], quality: int) -> bytes:

@@ -22,8 +22,10 @@ Plane = NDArray[np.float32]
 _TOLERANCE: Final = 24
 _NOISE_FACTOR: Final = 6.0
 _MAX_TOLERANCE: Final = 70.0
+_PLAIN: Final = 0.6
+_CLEAN: Final = 0.9
 _RING_SHARE: Final = 0.03
-_RING_PIXELS: Final = 500
+_RING_PIXELS: Final = 300
 _OUTLIER: Final = 60.0
 _FITS: Final = 2
 _MIN_PART_SHARE: Final = 0.05
@@ -52,6 +54,16 @@ class Border:
     uniformity: float
     plane: Plane
     noise: float
+
+    @property
+    def plain(self) -> bool:
+        """Whether the background has a colour of its own, so that a subject stands out from it."""
+        return self.uniformity >= _PLAIN
+
+    @property
+    def clean(self) -> bool:
+        """Whether nearly all of the ring is background, so that the subject hardly reaches it."""
+        return self.uniformity >= _CLEAN
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,15 +126,17 @@ def measure_border(small: Pixels) -> Border:
         normal = kept.T @ kept + np.eye(3, dtype=np.float32) * 1e-3
         plane = np.linalg.solve(normal, kept.T @ values[inliers]).astype(np.float32)
         distance = np.abs(values - basis @ plane).max(axis=1)
-        inliers = distance < max(_TOLERANCE, 2.0 * float(np.median(distance)))
+        noise = float(np.partition(distance, middle)[middle])
+        inliers = distance < max(_TOLERANCE, 2.0 * noise)
     red, green, blue = (int(value) for value in median)
     uniformity = float((distance <= _TOLERANCE).mean())
-    return Border((red, green, blue), uniformity, plane, float(np.median(distance)))
+    noise = float(np.partition(distance, middle)[middle])
+    return Border((red, green, blue), uniformity, plane, noise)
 
 
 @lru_cache(maxsize=256)
 def _ring(height: int, width: int) -> tuple[Index, Index, Plane]:
-    """Rows, columns and plane coordinates of some 500 pixels spread over the outer 3%."""
+    """Rows, columns and plane coordinates of some 300 pixels spread over the outer 3%."""
     deep = max(1, round(_RING_SHARE * min(height, width)))
     inside = np.zeros((height, width), dtype=np.bool_)
     inside[deep:-deep, deep:-deep] = True
@@ -162,9 +176,7 @@ def find_subject(small: Pixels, border: Border) -> Subject:
     """
     height, width = small.shape[:2]
     tolerance = min(max(_TOLERANCE, _NOISE_FACTOR * border.noise), _MAX_TOLERANCE)
-    differs = cv2.absdiff(small, _background(border.plane, height, width))
-    red, green, blue = cv2.split(differs)
-    largest = cv2.max(cv2.max(red, green), blue)
+    largest = _distance(small, border.plane)
     binary = np.asarray(cv2.threshold(largest, tolerance, 1, cv2.THRESH_BINARY)[1], dtype=np.uint8)
     if min(height, width) >= 16:
         # An opening drops specks, and the hair-wide ringing of JPEG around edges.
@@ -184,15 +196,21 @@ def find_subject(small: Pixels, border: Border) -> Subject:
     return Subject(mask, box, _edges_touched(mask))
 
 
-def _background(plane: Plane, height: int, width: int) -> Pixels:
-    """Draw a plane of colour, as uint8 of shape (height, width, 3)."""
+def _distance(small: Pixels, plane: Plane) -> NDArray[np.uint8]:
+    """Largest difference of any channel from a plane of colour, of shape (H, W)."""
+    height, width = small.shape[:2]
     across = (np.arange(width, dtype=np.float32) + 0.5) / width - 0.5
     down = (np.arange(height, dtype=np.float32) + 0.5) / height - 0.5
-    # Rounded before they are added: a level is lost at most, and whole numbers are faster.
+    # Rounded before they are added: a level is lost at most, and whole numbers are faster. One
+    # channel after the other, so that what is added lies side by side.
     by_row = np.rint(plane[0] + down[:, None] * plane[2]).astype(np.int16)
     by_column = np.rint(across[:, None] * plane[1]).astype(np.int16)
-    colours = by_row[:, None] + by_column
-    return np.asarray(np.clip(colours, 0, 255, out=colours), dtype=np.uint8)
+    largest = np.zeros((height, width), np.uint8)
+    for number, channel in enumerate(cv2.split(small)):
+        colour = by_row[:, number, None] + by_column[:, number]
+        expected = np.clip(colour, 0, 255, out=colour).astype(np.uint8)
+        largest = np.asarray(cv2.max(largest, cv2.absdiff(channel, expected)), dtype=np.uint8)
+    return largest
 
 
 def _large_parts(binary: NDArray[np.uint8]) -> Mask:
