@@ -33,11 +33,14 @@ def grey(rgb: Pixels) -> Grey:
 def colours(rgb: Pixels) -> int:
     """Count unique colours of the full-size picture, up to 257 (more reads as 257)."""
     # A coarse grid of pixels settles it for nearly every photograph at a fraction of the cost.
-    for sample in (rgb[::13, ::13], rgb):
-        found = Image.fromarray(np.ascontiguousarray(sample)).getcolors(MAX_COLOURS - 1)
-        if found is None:
-            return MAX_COLOURS
-    return len(found)
+    if _count_colours(rgb[::13, ::13]) == MAX_COLOURS:
+        return MAX_COLOURS
+    return _count_colours(rgb)
+
+
+def _count_colours(rgb: Pixels) -> int:
+    found = Image.fromarray(np.ascontiguousarray(rgb)).getcolors(MAX_COLOURS - 1)
+    return MAX_COLOURS if found is None else len(found)
 
 
 def chroma(small: Pixels) -> float:

@@ -155,10 +155,10 @@ def publish(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
 
     summary = _run(work)
     if as_json:
-        _print(summary.model_dump_json())
+        _print(summary.model_dump_json(exclude={"path"}))
     else:
         _print(
-            f"version {summary.version}: {summary.items:,} items in {summary.shards} shards\n"
+            f"version {summary.version}: {summary.items:,} items, shards: {summary.shards}\n"
             f"{summary.path}"
         )
 

@@ -153,7 +153,7 @@ def show_demo(outcome: DemoOutcome) -> None:
         f"{outcome.sound} sound pictures, {outcome.sound_accepted} accepted; "
         f"{outcome.planted} planted defects, {outcome.caught} caught; {outcome.seconds:.1f} s"
     )
-    console.print(f"version {outcome.version}: {outcome.items} items in {outcome.shards} shards")
+    console.print(f"version {outcome.version}: {outcome.items} items, shards: {outcome.shards}")
     for name, place in (
         ("pictures", outcome.pictures),
         ("version", outcome.path),
