@@ -54,11 +54,7 @@ class Word(StrEnum):
 def main() -> None:
     """Run the command line."""
     environment.prepare()
-    try:
-        app()
-    except KeyboardInterrupt:
-        _say("stopped; the same command goes on from here")
-        sys.exit(130)
+    app()
 
 
 def _say(text: str) -> None:
@@ -84,6 +80,9 @@ def _run(work: Callable[[], Result]) -> Result:
     except (CatalogError, CurationError, OSError) as error:
         _say(f"error: {error}")
         raise typer.Exit(1) from error
+    except KeyboardInterrupt as error:
+        _say("stopped; the same command goes on from here")
+        raise typer.Exit(130) from error
 
 
 @app.command()

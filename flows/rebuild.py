@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
+from uuid import UUID
 
+import pyarrow as pa
 from prefect import flow
-from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+from prefect.artifacts import (
+    create_link_artifact,
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
 from pydantic import BaseModel
 
+from curation.stages.standardize import PartitionCounts
 from flows import tasks
 from flows.settings import DatasetConfig
 
@@ -56,10 +67,7 @@ def rebuild(config: DatasetConfig) -> RebuildSummary:
         ingested = [tasks.ingest_source(config, source) for source in config.sources]
         selection = tasks.select_items(config)
         parts = tasks.find_pending(config, selection)
-        done = [
-            tasks.standardize(config, part, f"{number} of {len(parts)}")
-            for number, part in enumerate(parts, 1)
-        ]
+        done = standardize_all(config, parts)
         build = tasks.judge_items(config, selection)
         if done or any(counts.new for counts in ingested):
             tasks.compact_tables(config)
@@ -74,6 +82,18 @@ def rebuild(config: DatasetConfig) -> RebuildSummary:
     )
     show(config, summary)
     return summary
+
+
+def standardize_all(config: DatasetConfig, parts: Sequence[pa.Table]) -> list[PartitionCounts]:
+    """Standardize one partition after the other; the run's page shows how far it has come."""
+    if not parts:
+        return []
+    bar = cast("UUID", create_progress_artifact(progress=0.0, key="rebuild-progress"))
+    done = []
+    for number, part in enumerate(parts, 1):
+        done.append(tasks.standardize(config, part, f"{number} of {len(parts)}"))
+        update_progress_artifact(bar, progress=100.0 * number / len(parts))
+    return done
 
 
 def show(config: DatasetConfig, summary: RebuildSummary) -> None:

@@ -151,7 +151,11 @@ def _commit_build(
     build: str,
     summary: Mapping[str, Any],
 ) -> None:
-    """Write report, groups and verdicts, and the build's row last: without it they are redone."""
+    """Write groups, verdicts, the build's row and the report.
+
+    The report is the mark that the tables are whole and of the build that is named last: it goes
+    before they are touched and comes back after them, so that a kill in between is seen.
+    """
     built_at = datetime.now(UTC)
     with progress.stage("report") as stage:
         page = write_report(
@@ -166,8 +170,8 @@ def _commit_build(
             judgement=judgement,
             selection=selection,
         )
-        catalog.root.write_bytes(REPORT, page.encode())
         stage.result = catalog.root.join(REPORT)
+    catalog.root.remove(REPORT)
     catalog.table("groups").replace(judgement.groups)
     catalog.table("verdicts").replace(judgement.verdicts)
     row = {
@@ -180,6 +184,7 @@ def _commit_build(
     }
     table = catalog.table("builds")
     table.append(pa.Table.from_pylist([row], schema=table.schema))
+    catalog.root.write_bytes(REPORT, page.encode())
 
 
 @task(name="compact", cache_policy=NO_CACHE)
