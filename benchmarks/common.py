@@ -186,9 +186,20 @@ def start_flow(environment: dict[str, str], flow: str, *arguments: str) -> subpr
 
 @dataclass(frozen=True, slots=True)
 class FlowTimes:
-    """What a flow took: the call alone, and its whole process with all imports; s."""
+    """What a flow took, in seconds.
+
+    Attributes
+    ----------
+    call
+        The flow's call alone.
+    processor
+        What that cost the process itself of processor time; not its workers, nor the server.
+    process
+        The whole process with the start of the interpreter and all imports.
+    """
 
     call: float
+    processor: float
     process: float
     summary: dict[str, Any]
 
@@ -212,4 +223,4 @@ def finished(child: subprocess.Popen[str], out: str, seconds: float) -> FlowTime
     if child.returncode:
         raise RuntimeError(f"{child.args!r} ended with {child.returncode}; its errors are above")
     said = json.loads(out.splitlines()[-1])
-    return FlowTimes(said["seconds"], seconds, said["summary"])
+    return FlowTimes(said["seconds"], said["processor"], seconds, said["summary"])

@@ -11,7 +11,7 @@ import os
 import shutil
 import time
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -34,7 +34,7 @@ def prepare(catalog: Catalog, items: int = _ITEMS) -> pa.Table:
     """Fill packs with random bytes of the sizes of photographs; gives the members."""
     rng = np.random.default_rng(5)
     store = catalog.standard(_RECIPE)
-    rows = []
+    rows: list[dict[str, Any]] = []
     writer = store.writer()
     for number, size in enumerate(rng.integers(_BYTES // 2, _BYTES * 3 // 2, items)):
         data = rng.bytes(int(size))

@@ -30,7 +30,7 @@ from data_catalog.schema import FEATURES, IMAGES, OBSERVATIONS, PAIRS
 
 _A_FOLDER: Final = 500
 _FAMILY: Final = 17  # items whose hashes are akin
-_TURNED: Final = 3  # bits in which an item differs from its family's hash
+_TURNED: Final = 4  # bits in which an item differs from its family's hash
 _THUMBS: Final = 200
 
 
@@ -180,10 +180,16 @@ def _features(
 
 
 def _hashes(rng: np.random.Generator, count: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """Draw hashes in families, and for each the hashes of its windows."""
+    """Draw hashes in families, and for each the hashes of its windows.
+
+    A window's hash is 0 to 12 bits from the whole's, as with photographs: some 16 of the 51 pairs
+    of a window and a query of the same photograph are within 6.
+    """
     families = rng.integers(0, 1 << 63, -(-count // _FAMILY)).astype(np.uint64)
     words = _turned(rng, families[rng.integers(0, len(families), count)], _TURNED)
-    variants = np.stack([_turned(rng, words, number % 5) for number in range(VARIANTS)], axis=1)
+    variants = np.stack(
+        [_turned(rng, words, 3 * (number % 5)) for number in range(VARIANTS)], axis=1
+    )
     return words, variants
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
 
-from tests.flows.world import World
+from tests.flows.world import Outcome, World
 
 
 @pytest.fixture(scope="session")
@@ -46,3 +46,19 @@ def world(tmp_path: Path, prefect_server: str, _warm_workers: None) -> World:
     """An empty dataset."""
     (tmp_path / "images").mkdir()
     return World(tmp_path, prefect_server)
+
+
+@pytest.fixture
+def in_this_process() -> Callable[..., Outcome]:
+    """Run `nonesuch` without starting a process."""
+    from typer.testing import CliRunner
+
+    from flows.cli import app
+
+    def run(*arguments: str) -> Outcome:
+        result = CliRunner().invoke(app, list(arguments))
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return Outcome(result.exit_code, result.stdout, result.stderr)
+
+    return run

@@ -191,7 +191,8 @@ def test_absolute_paths_and_urls_stay_as_they_are() -> None:
 def test_home_is_resolved() -> None:
     root = parse({"dataset": {"root": "~/set"}}, name="x", folder=HERE).dataset.root
     assert root == str(Path.home() / "set")
-    for raw in ({"dataset": {"root": "~no-such-user/x"}}, {"sources": [FOLDER | {"path": "~no-such-user"}]}):
+    nobody = "~no-such-user/x"
+    for raw in ({"dataset": {"root": nobody}}, {"sources": [FOLDER | {"path": nobody}]}):
         (line,) = refusal(raw)
         assert "write ./ before it" in line
 

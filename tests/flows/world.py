@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -194,7 +193,6 @@ class World:
         environment = {
             **os.environ,
             "PREFECT_API_URL": self.server,
-            "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "",
             "PYTHONPATH": str(REPOSITORY),
             "COLUMNS": "200",
         }
@@ -229,19 +227,17 @@ class Process:
 
     def kill(self) -> Outcome:
         """Kill -9 the process itself, not its workers."""
-        self.popen.send_signal(signal.SIGKILL)
+        if self.popen.poll() is None:
+            self.popen.kill()
         return self.outcome()
 
-    def wait_for(self, condition: Callable[[], bool], seconds: float = 60) -> bool:
-        """Wait until something is so; False if the process ends before."""
+    def wait_for(self, condition: Callable[[], bool], seconds: float = 60) -> None:
+        """Wait until something is so."""
         until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            if condition():
-                return True
-            if self.popen.poll() is not None:
-                return condition()
+        while not condition():
+            if time.monotonic() > until or self.popen.poll() is not None:
+                raise AssertionError(self.kill())
             time.sleep(0.005)
-        raise AssertionError(f"nothing happened in {seconds} s")
 
 
 def _toml(value: Any) -> str:
