@@ -234,8 +234,8 @@ def group(
 
     The better of two items is the one that a person decided, then the one with more pixels, then
     the lower id. Equal pixels collapse first. Then, from the best item on, whatever is the same or
-    mirrored and not taken yet becomes a duplicate of it. Colourway clusters are stars of the same
-    kind among the keepers; a cluster bears the id of its best item, which has rank 0.
+    mirrored and not taken yet becomes a duplicate of it. A colourway cluster is a keeper, its
+    colourways and theirs; it bears the id of its best item, which has rank 0.
 
     Parameters
     ----------
@@ -340,13 +340,24 @@ def _edges(
 def _clusters(
     edges: Iterator[tuple[int, int, str, float]], count: int
 ) -> tuple[list[int | None], list[int | None]]:
-    """Stars of colourways: the head's place and the rank within the cluster, for each place."""
+    """Clusters of colourways: the head's place and the rank within the cluster, for each place.
+
+    A head takes its colourways and theirs, and no further: black and white of one thing may not
+    be known for colourways of each other, but a chain would drift to other things.
+    """
+    neighbours: dict[int, list[int]] = {}
+    for a, b, _, _ in edges:
+        neighbours.setdefault(a, []).append(b)
+        neighbours.setdefault(b, []).append(a)
     head: list[int | None] = [None] * count
     rank: list[int | None] = [None] * count
-    size: dict[int, int] = {}
-    for a, b, _, _ in edges:
-        if head[b] is None and head[a] in (None, a):
-            head[a], rank[a] = a, 0
-            head[b], rank[b] = a, size.get(a, 1)
-            size[a] = size.get(a, 1) + 1
+    for a in sorted(neighbours):
+        if head[a] is not None:
+            continue
+        near = neighbours[a]
+        family = {a, *near, *(c for b in near if head[b] is None for c in neighbours[b])}
+        free = sorted(place for place in family if head[place] is None)
+        if len(free) > 1:
+            for number, place in enumerate(free):
+                head[place], rank[place] = a, number
     return head, rank

@@ -21,7 +21,7 @@ from curation.recipe import Limits, Recipe
 from curation.resize import THUMB_SIDE, fit_within, resize, shrink
 from curation.standardize import encode, encode_thumb, standardize
 from curation.subject import Border, Subject, find_subject, measure_border
-from data_catalog.schema import Reason
+from data_catalog.schema import OF_LIMITS, Reason
 
 Pixels = NDArray[np.uint8]
 
@@ -45,7 +45,9 @@ class Item:
     thumb: bytes | None = None
 
 
-def failed(image_id: str, recipe_id: str, file_bytes: int, reason: Reason, detail: str) -> Item:
+def failed(
+    image_id: str, recipe_id: str, limits: Limits, file_bytes: int, reason: Reason, detail: str
+) -> Item:
     """Make the item of an image that could not be processed."""
     return Item(
         {
@@ -55,6 +57,7 @@ def failed(image_id: str, recipe_id: str, file_bytes: int, reason: Reason, detai
             "file_bytes": file_bytes,
             "failure": reason.value,
             "detail": detail[:500],
+            "limits": limits.key if reason in OF_LIMITS else None,
         }
     )
 
@@ -79,7 +82,7 @@ def process(image_id: str, data: bytes, recipe: Recipe, limits: Limits) -> list[
     try:
         decoded = decode(data, limits, matte)
     except DecodeError as error:
-        return [failed(image_id, recipe.id, len(data), error.reason, error.detail)]
+        return [failed(image_id, recipe.id, limits, len(data), error.reason, error.detail)]
     shared = {
         "image_id": image_id,
         "recipe": recipe.id,

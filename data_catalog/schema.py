@@ -89,6 +89,9 @@ FAILURES: Final = frozenset(
     }
 )
 
+# Failures that another limit may mend.
+OF_LIMITS: Final = frozenset({Reason.TOO_MANY_PIXELS, Reason.CRASHED_WORKER, Reason.TIMED_OUT})
+
 _UTC: Final = pa.timestamp("us", tz="UTC")
 
 OBSERVATIONS: Final = pa.schema(
@@ -123,6 +126,7 @@ FEATURES: Final = pa.schema(
         pa.field("recipe", pa.string(), nullable=False),
         pa.field("failure", pa.string()),  # Reason; where set, all below but `detail` may be null
         pa.field("detail", pa.string()),
+        pa.field("limits", pa.string()),  # those it ran into; it is tried again under others
         # The file as it came.
         pa.field("format", pa.string()),  # JPEG, PNG, WEBP, …
         pa.field("mode", pa.string()),  # Pillow's mode of the file: RGB, L, P, CMYK, …

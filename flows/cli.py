@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -49,6 +50,21 @@ class Word(StrEnum):
     ACCEPT = "accept"
     REJECT = "reject"
     UNDECIDE = "undecide"
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        _print(metadata.version("nonesuch"))
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
+    ] = False,
+) -> None:
+    """Turn a pile of scraped pictures into a clean, versioned training set."""
 
 
 def main() -> None:
@@ -293,7 +309,10 @@ def forget(
     _print(f"{summary.image_id}: forgotten")
     left = sorted(set(summary.versions) - set(summary.rewritten))
     if left:
-        _print(f"still in published versions {left}; --rewrite-versions takes it out of them")
+        _print(
+            f"still in published versions {left}; to take it out of them: "
+            f"nonesuch forget {summary.image_id} --rewrite-versions -c {config}"
+        )
 
 
 @app.command()

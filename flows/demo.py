@@ -16,7 +16,7 @@ from data_catalog.schema import Reason, Verdict
 from flows import progress, tasks
 from flows.publish import publish
 from flows.rebuild import rebuild
-from flows.settings import DatasetConfig, load
+from flows.settings import ConfigError, DatasetConfig, load
 from flows.template import render
 
 COPIES = frozenset({Reason.PIXEL_DUPLICATE, Reason.NEAR_DUPLICATE, Reason.MIRRORED_COPY})
@@ -56,14 +56,12 @@ def run_demo(folder: Path, *, seed: int, products: int) -> DemoOutcome:
     Run again, it draws the same pictures and finds nothing new.
     """
     began = time.perf_counter()
-    folder.mkdir(parents=True, exist_ok=True)
+    file = _begin(folder, seed, products)
     with progress.stage("draw pictures") as stage:
         planted = write_demo_set(folder, seed=seed, products=products)
         stage.result = (
             f"{len(planted)} pictures, {sum(p.defect is not None for p in planted)} planted"
         )
-    file = folder / "nonesuch.toml"
-    file.write_text(render("demo", "catalog", "images"), encoding="utf-8")
     config = load(file)
     rebuild(config)
     published = publish(config)
@@ -82,6 +80,21 @@ def run_demo(folder: Path, *, seed: int, products: int) -> DemoOutcome:
         items=published.items,
         shards=published.shards,
     )
+
+
+def _begin(folder: Path, seed: int, products: int) -> Path:
+    """Give the configuration of the demo below `folder`; an edited one stays as it is."""
+    file = folder / "nonesuch.toml"
+    head = f"# The demo of seed {seed} with {products} products.\n"
+    if not file.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        file.write_text(head + render("demo", "catalog", "images"), encoding="utf-8")
+    elif not file.read_text("utf-8").startswith(head):
+        raise ConfigError(
+            f"{file} is not that of the demo of seed {seed} with {products} products; "
+            "name another folder, or remove this one"
+        )
+    return file
 
 
 Verdicts = Mapping[str, tuple[str, frozenset[str]]]

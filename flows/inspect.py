@@ -9,6 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curation.ingest.selection import current
+from curation.ingest.sources import SourceConfig
 from curation.judging import measured
 from data_catalog.catalog import Catalog
 from data_catalog.decisions import record
@@ -27,7 +29,7 @@ def status(config: DatasetConfig) -> dict[str, Any]:
     return {
         "dataset": config.dataset.name,
         "root": catalog.root.url,
-        "sources": [_source_state(catalog, source.name) for source in config.sources],
+        "sources": [_source_state(catalog, source) for source in config.sources],
         "images": catalog.table("images").read(["image_id"]).num_rows,
         "decisions": catalog.table("decisions").read(["item_id"]).num_rows,
         "forgotten": catalog.table("tombstones").read(["image_id"]).num_rows,
@@ -47,15 +49,15 @@ def status(config: DatasetConfig) -> dict[str, Any]:
     }
 
 
-def _source_state(catalog: Catalog, name: str) -> dict[str, Any]:
-    rows = catalog.table("observations").read(
-        ["locator", "image_id", "failure"], where=pc.field("source") == name
-    )
-    failures = pc.value_counts(rows["failure"].drop_null()).to_pylist()
+def _source_state(catalog: Catalog, source: SourceConfig) -> dict[str, Any]:
+    """Count what the source offers now: the latest observations that pass its filters."""
+    rows = catalog.table("observations").read(where=pc.field("source") == source.name)
+    now = current(rows, [source])
+    failures = pc.value_counts(now["failure"].drop_null()).to_pylist()
     return {
-        "source": name,
-        "observations": pc.count_distinct(rows["locator"]).as_py(),
-        "images": pc.count_distinct(rows["image_id"]).as_py(),
+        "source": source.name,
+        "observations": pc.sum(now["observations"]).as_py() or 0,
+        "images": now.num_rows - now["image_id"].null_count,
         "failures": {entry["values"]: entry["counts"] for entry in failures},
     }
 
@@ -212,7 +214,13 @@ def decide(
     catalog = open_catalog(config)
     image_id = find_image(catalog, query)
     where = (pc.field("image_id") == image_id) & (pc.field("recipe") == config.recipe.id)
-    items = sorted(set(catalog.table("features").read(["item_id"], where)["item_id"].to_pylist()))
+    known = catalog.table("features").read(["item_id", "failure", "detail"], where)
+    items = sorted(set(known.filter(pc.is_null(known["failure"]))["item_id"].to_pylist()))
+    if known.num_rows and not items:
+        row = known.slice(0, 1).to_pylist()[0]
+        raise CatalogError(
+            f"{query!r} has no picture to decide about: {row['failure']}: {row['detail']}"
+        )
     if "#" in query:
         box = query.split("#", 1)[1]
         items = [item for item in items if item.endswith(f"#{box}")]

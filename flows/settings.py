@@ -134,7 +134,7 @@ def parse(raw: dict[str, Any], *, name: str, folder: Path) -> DatasetConfig:
         What relative paths are relative to.
     """
     try:
-        config = DatasetConfig.model_validate(raw)
+        config = DatasetConfig.model_validate(_with_cascade(raw, folder))
     except ValidationError as error:
         raise ConfigError("\n".join(f"{name}: {line}" for line in _explain(error))) from error
     try:
@@ -147,6 +147,17 @@ def parse(raw: dict[str, Any], *, name: str, folder: Path) -> DatasetConfig:
         ) from error
     dataset = config.dataset.model_copy(update={"root": root})
     return config.model_copy(update={"dataset": dataset, "sources": sources})
+
+
+def _with_cascade(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Make the path of a cascade file absolute; a name of one that OpenCV ships stays."""
+    match raw:
+        case {"recipe": {"detector": {"cascade": str(name)} as detector} as recipe}:
+            path = folder / Path(name).expanduser()
+            if path.is_file():
+                detector = {**detector, "cascade": os.path.normpath(path)}
+                return {**raw, "recipe": {**recipe, "detector": detector}}
+    return raw
 
 
 def _absolute(url: str, folder: Path) -> str:

@@ -34,6 +34,7 @@ from curation.stages.standardize import (
     standardize_partition,
 )
 from data_catalog.catalog import Catalog
+from data_catalog.errors import CatalogError
 from data_catalog.versions import Version, publish
 from flows import progress
 from flows.settings import DatasetConfig
@@ -87,7 +88,7 @@ def select_items(config: DatasetConfig) -> pa.Table:
 def find_pending(config: DatasetConfig, selection: pa.Table) -> list[pa.Table]:
     """Find images without features, in partitions."""
     ids = pc.drop_null(selection["image_id"].combine_chunks())
-    return list(partitions(pending(open_catalog(config), config.recipe, ids)))
+    return list(partitions(pending(open_catalog(config), config.recipe, config.limits, ids)))
 
 
 @task(name="standardize partition", cache_policy=NO_CACHE)
@@ -204,6 +205,11 @@ def publish_version(config: DatasetConfig, selection: pa.Table, build: Build) ->
     chosen = members(
         catalog, config.recipe, selection, include_flagged=config.publish.include_flagged
     )
+    if chosen.num_rows == 0:
+        raise CatalogError(
+            "there is nothing to publish: no item is accepted; look at the report, then change a "
+            "rule or accept items by hand, or run `nonesuch rebuild` first"
+        )
     with progress.stage("publish", chosen.num_rows) as stage:
         told = 0
 

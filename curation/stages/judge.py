@@ -21,7 +21,7 @@ from curation.judging import Findings, Rules
 from curation.recipe import Recipe
 from data_catalog.catalog import Catalog
 from data_catalog.decisions import latest_decisions
-from data_catalog.schema import GROUPS, Verdict
+from data_catalog.schema import GROUPS, Reason, Verdict
 
 # Raised when verdicts may differ for the same measures: a stored build is then judged anew.
 JUDGE_REVISION: Final = 1
@@ -39,11 +39,14 @@ class ItemSet:
         `item_id`, `locator`, `failure`, `detail`: what a source offered, but gave no bytes for.
     decisions : dict of str to (verdict, reviewer)
         By item_id, carried over to pixel-identical copies.
+    decided : frozenset of str
+        Items that the decisions were made on; the others in `decisions` are copies of them.
     """
 
     features: pa.Table
     unread: pa.Table
     decisions: Mapping[str, tuple[str, str]]
+    decided: frozenset[str]
 
     @property
     def count(self) -> int:
@@ -74,11 +77,16 @@ def load_items(catalog: Catalog, recipe: Recipe, selection: pa.Table) -> ItemSet
     features = _one_row_an_item(catalog.table("features").read(where=where))
     unread = unread.select(["id", "locator", "failure", "detail"]).sort_by("id")
     unread = unread.rename_columns(["item_id", "locator", "failure", "detail"])
-    return ItemSet(features, unread, _decisions(catalog, features))
+    said = latest_decisions(catalog)
+    return ItemSet(features, unread, _carried_over(said, catalog, features), frozenset(said))
 
 
 def _one_row_an_item(features: pa.Table) -> pa.Table:
-    """Sort by item_id and drop doubles that a kill between two commits may have left."""
+    """Sort by item_id and take one row of each.
+
+    A kill between two commits may have left two, and so may a failure that a raised limit mended:
+    rows with a pack sort before those without.
+    """
     features = features.sort_by([("item_id", "ascending"), ("pack", "ascending")])
     ids = features["item_id"].to_numpy(zero_copy_only=False)
     if len(ids) == 0:
@@ -87,13 +95,14 @@ def _one_row_an_item(features: pa.Table) -> pa.Table:
     return features if first.all() else features.filter(pa.array(first))
 
 
-def _decisions(catalog: Catalog, features: pa.Table) -> dict[str, tuple[str, str]]:
+def _carried_over(
+    said: Mapping[str, Mapping[str, Any]], catalog: Catalog, features: pa.Table
+) -> dict[str, tuple[str, str]]:
     """Give people's last words, also for copies with the very same pixels.
 
     Of two words on copies the later one counts. What was said of a picture that is no longer
     offered, or of one that an older recipe measured, holds for its copies as well.
     """
-    said = latest_decisions(catalog)
     if not said:
         return {}
     is_decided = pc.field("item_id").isin(list(said))
@@ -129,6 +138,7 @@ def build_id(
         "rules": {name: getattr(rules, name).model_dump() for name in type(rules).model_fields},
         "duplicates": duplicates.model_dump(),
         "decisions": sorted(items.decisions.items()),
+        "decided": sorted(items.decided),
     }
     digest.update(json.dumps(head, sort_keys=True, default=str).encode())
     parts = (
@@ -170,7 +180,7 @@ def judge(
     grouped = has_picture & (decided | ~findings.rejected(count))
     groups = _group(features.filter(pa.array(grouped)), items, duplicates, relate)
     findings = _merge(findings, judging.judge_groups(groups, rules), grouped)
-    verdicts = _verdicts(items, findings)
+    verdicts = _verdicts(items, findings, _without_twins(items, groups))
     kept = pc.is_in(
         features["item_id"],
         value_set=verdicts.filter(
@@ -193,8 +203,22 @@ def _group(
         return GROUPS.empty_table()
     # Keepers are chosen among what people decided first. A rejected one too: otherwise a copy that
     # is larger would be the keeper, and come in in its place.
-    groups = group(features, relate(features), items.decisions.keys(), duplicates)
+    groups = group(features, relate(features), items.decided, duplicates)
     return groups.sort_by("item_id")
+
+
+def _without_twins(items: ItemSet, groups: pa.Table) -> dict[str, tuple[str, str]]:
+    """Give the decisions that hold, less acceptances carried over to copies of what is kept.
+
+    Who accepts a picture wants it in, once.
+    """
+    is_twin = pc.equal(groups["relation"], Reason.PIXEL_DUPLICATE.value)
+    twins = set(groups["item_id"].filter(pc.fill_null(is_twin, False)).to_pylist())
+    return {
+        item_id: word
+        for item_id, word in items.decisions.items()
+        if item_id not in twins or item_id in items.decided or word[0] != Verdict.ACCEPTED.value
+    }
 
 
 def _merge(images: Findings, groups: Findings, grouped: NDArray[np.bool_]) -> Findings:
@@ -208,7 +232,9 @@ def _merge(images: Findings, groups: Findings, grouped: NDArray[np.bool_]) -> Fi
     return Findings(masks, {**images.actions, **groups.actions})
 
 
-def _verdicts(items: ItemSet, findings: Findings) -> pa.Table:
+def _verdicts(
+    items: ItemSet, findings: Findings, decisions: Mapping[str, tuple[str, str]]
+) -> pa.Table:
     features, unread = items.features, items.unread
     extra = unread.num_rows
 
@@ -223,7 +249,7 @@ def _verdicts(items: ItemSet, findings: Findings) -> pa.Table:
         for reason, mask in findings.masks.items()
     }
     return judging.verdicts(
-        item_ids, image_ids, failures, Findings(padded, findings.actions), items.decisions
+        item_ids, image_ids, failures, Findings(padded, findings.actions), decisions
     )
 
 

@@ -38,8 +38,10 @@ class PartitionCounts:
     failed: int
 
 
-def pending(catalog: Catalog, recipe: Recipe, image_ids: pa.Array) -> pa.Table:
+def pending(catalog: Catalog, recipe: Recipe, limits: Limits, image_ids: pa.Array) -> pa.Table:
     """Find the images among `image_ids` that have no features by this recipe yet.
+
+    Those that ran into other limits than today's are among them.
 
     Returns
     -------
@@ -47,7 +49,9 @@ def pending(catalog: Catalog, recipe: Recipe, image_ids: pa.Array) -> pa.Table:
         `image_id`, `pack`, `offset`, `length`, sorted by place, so that reading is sequential.
     """
     features = catalog.table("features")
-    done = features.read(["image_id"], where=pc.field("recipe") == recipe.id)["image_id"]
+    under_other_limits = pc.field("limits").is_valid() & (pc.field("limits") != limits.key)
+    settled = (pc.field("recipe") == recipe.id) & ~under_other_limits
+    done = features.read(["image_id"], where=settled)["image_id"]
     image = pc.field("image_id")
     wanted = image.isin(image_ids) & ~image.isin(pc.unique(done))
     columns = ["image_id", "pack", "offset", "length"]
@@ -85,7 +89,7 @@ def standardize_partition(
         Called with the number of images done since the last call.
     """
     work = partial(_process_chunk, catalog.raw, recipe, limits)
-    give_up = partial(_give_up, recipe.id)
+    give_up = partial(_give_up, recipe.id, limits)
     writer = _FeatureWriter(catalog, recipe)
     try:
         for items in pool.map(work, _raw_images(images), seconds=limits.seconds, give_up=give_up):
@@ -118,8 +122,10 @@ def _process_chunk(
     ]
 
 
-def _give_up(recipe_id: str, image: RawImage, reason: Reason, detail: str) -> list[Item]:
-    return [failed(image.image_id, recipe_id, image.ref.length, reason, detail)]
+def _give_up(
+    recipe_id: str, limits: Limits, image: RawImage, reason: Reason, detail: str
+) -> list[Item]:
+    return [failed(image.image_id, recipe_id, limits, image.ref.length, reason, detail)]
 
 
 class _FeatureWriter:

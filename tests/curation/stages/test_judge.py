@@ -1,0 +1,278 @@
+"""From measures, relations and decisions to verdicts; the id of a build is all that decides."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curation.grouping import DuplicateRules
+from curation.judging import Rules
+from curation.recipe import Recipe
+from curation.stages.judge import ItemSet, build_id, count_verdicts, judge, load_items
+from data_catalog.schema import FEATURES, PAIRS, VERDICTS, Verdict
+from tests.curation.stages.conftest import RECIPE, Stock, jpeg
+
+SIDE = Rules.model_validate({"too_small": {"min_side": 100}})
+
+
+def feature(name: str, **values: Any) -> dict[str, Any]:
+    """Give a row of a sound picture, 200×300 px, unlike any other."""
+    sound = {
+        "item_id": name,
+        "image_id": name,
+        "recipe": RECIPE.id,
+        "file_bytes": 20_000,
+        "frames": 1,
+        "width": 200,
+        "height": 300,
+        "upscale": 0.5,
+        "colours": 257,
+        "chroma": 0.1,
+        "blankness": 0.3,
+        "sharpness": 1.0,
+        "background_complexity": 0.0,
+        "pattern": 0.0,
+        "border_red": 255,
+        "border_green": 255,
+        "border_blue": 255,
+        "border_uniformity": 1.0,
+        "pixel_hash": name.encode(),
+    }
+    return sound | values
+
+
+def items(
+    rows: list[dict[str, Any]],
+    unread: dict[str, str] | None = None,
+    decisions: dict[str, str] | None = None,
+) -> ItemSet:
+    gone = [{"item_id": k, "locator": k, "failure": v, "detail": "x"} for k, v in
+            (unread or {}).items()]  # fmt: skip
+    schema = pa.schema([(n, pa.string()) for n in ("item_id", "locator", "failure", "detail")])
+    return ItemSet(
+        pa.Table.from_pylist(rows, schema=FEATURES).sort_by("item_id"),
+        pa.Table.from_pylist(gone, schema=schema).sort_by("item_id"),
+        {k: (v, "ann") for k, v in (decisions or {}).items()},
+        frozenset(decisions or {}),
+    )
+
+
+def pairs(*found: tuple[str, str]) -> Any:
+    """Make a function that relates these items as the same."""
+    asked: list[set[str]] = []
+
+    def relate(features: pa.Table) -> pa.Table:
+        there = set(features["item_id"].to_pylist())
+        asked.append(there)
+        rows = [
+            {"recipe": RECIPE.id, "item_a": a, "item_b": b, "relation": "same", "distance": 0.1}
+            for a, b in found
+            if {a, b} <= there
+        ]
+        return pa.Table.from_pylist(rows, schema=PAIRS)
+
+    relate.asked = asked  # type: ignore[attr-defined]
+    return relate
+
+
+def outcome(
+    given_items: ItemSet, relate: Any = None, rules: Rules = SIDE
+) -> dict[str, tuple[str, tuple[str, ...]]]:
+    judgement = judge(given_items, RECIPE, rules, DuplicateRules(), relate or pairs())
+    assert judgement.verdicts.schema.names == VERDICTS.names
+    rows = judgement.verdicts.to_pylist()
+    assert [row["item_id"] for row in rows] == sorted(row["item_id"] for row in rows)
+    return {row["item_id"]: (row["verdict"], tuple(row["reasons"])) for row in rows}
+
+
+def test_failed_then_decided_then_rules() -> None:
+    given_items = items(
+        [
+            feature("a"),
+            feature("b", width=90, height=200),
+            feature("c", width=90, height=200),
+            feature("d", file_bytes=10),
+            feature("e", failure="corrupt"),
+        ],
+        unread={"unread-1": "empty_file"},
+        decisions={"c": "accepted", "e": "accepted"},
+    )
+    assert outcome(given_items) == {
+        "a": ("accepted", ()),
+        "b": ("rejected", ("too_small",)),
+        "c": ("accepted", ("too_small", "decided")),
+        "d": ("flagged", ("too_few_bytes",)),
+        "e": ("failed", ("corrupt",)),
+        "unread-1": ("failed", ("empty_file",)),
+    }
+    assert given_items.count == 6
+
+
+def test_what_is_out_takes_no_part_in_grouping() -> None:
+    rows = [
+        feature("a", width=50, height=5000),
+        feature("b"),
+        feature("c", failure="corrupt"),
+        feature("d", width=50),
+    ]
+    relate = pairs(("a", "b"))
+    found = outcome(items(rows, decisions={"d": "rejected"}), relate)
+    assert relate.asked == [{"b", "d"}]
+    assert found["b"] == ("accepted", ())
+
+
+@pytest.mark.parametrize("small", ["a", "b"])
+def test_the_copy_of_a_rejected_picture_stays_out(small: str) -> None:
+    rows = [feature(name, width=150 if name == small else 200) for name in ("a", "b")]
+    for said in ("a", "b"):
+        (other,) = {"a", "b"} - {said}
+        found = outcome(items(rows, decisions={said: "rejected"}), pairs(("a", "b")))
+        assert found[said][0] == "rejected"
+        assert found[other] == ("rejected", ("near_duplicate",))
+
+
+def test_an_accepted_picture_is_the_keeper() -> None:
+    rows = [feature("a"), feature("b", width=150), feature("c")]
+    found = outcome(items(rows, decisions={"b": "accepted"}), pairs(("a", "b"), ("b", "c")))
+    assert found["b"] == ("accepted", ("decided",))
+    assert found["a"] == found["c"] == ("rejected", ("near_duplicate",))
+
+
+def test_nothing_at_all() -> None:
+    judgement = judge(items([]), RECIPE, SIDE, DuplicateRules(), pairs())
+    assert judgement.verdicts.num_rows == judgement.groups.num_rows == 0
+    assert count_verdicts(judgement.verdicts) == {
+        "items": 0,
+        **{verdict.value: 0 for verdict in Verdict},
+        "reasons": {},
+    }
+    only_unread = judge(
+        items([], unread={"unread-1": "empty_file"}), RECIPE, SIDE, DuplicateRules(), pairs()
+    )
+    assert count_verdicts(only_unread.verdicts)["failed"] == 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([None, "corrupt", "timed_out"]),
+            st.integers(1, 400),
+            st.integers(0, 30_000),
+            st.sampled_from(["", "accepted", "rejected"]),
+        ),
+        max_size=8,
+    ),
+    st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=6),
+)
+def test_the_four_add_up_and_people_have_the_last_word(
+    drawn: list[tuple[str | None, int, int, str]], alike: list[tuple[int, int]]
+) -> None:
+    rows = [
+        feature(f"i{n}", failure=failure, width=width, file_bytes=size)
+        for n, (failure, width, size, _) in enumerate(drawn)
+    ]
+    decisions = {f"i{n}": word for n, (_, _, _, word) in enumerate(drawn) if word}
+    same = {tuple(sorted((f"i{a}", f"i{b}"))) for a, b in alike if a != b}
+    judgement = judge(
+        items(rows, decisions=decisions), RECIPE, SIDE, DuplicateRules(), pairs(*sorted(same))
+    )
+    counts = count_verdicts(judgement.verdicts)
+    assert sum(counts[verdict.value] for verdict in Verdict) == counts["items"] == len(rows)
+    for row in judgement.verdicts.to_pylist():
+        failure = drawn[int(row["item_id"][1:])][0]
+        if failure:
+            assert (row["verdict"], row["reasons"]) == ("failed", [failure])
+        elif row["item_id"] in decisions:
+            assert (row["verdict"], row["decided_by"]) == (decisions[row["item_id"]], "ann")
+        assert row["reasons"] or row["verdict"] == "accepted"
+
+
+# ---- What is read. -------------------------------------------------------------------------------
+
+
+def test_items_are_those_of_the_selection_each_once(stock: Stock) -> None:
+    stock.store({f"{seed}": jpeg(seed) for seed in range(4)})
+    stock.standardize()
+    features = stock.catalog.table("features")
+    features.append(features.read().slice(0, 2))  # as after a kill between two commits
+    loaded = load_items(stock.catalog, RECIPE, stock.selection())
+    assert loaded.features["item_id"].to_pylist() == sorted(stock.ids.values())
+    loaded = load_items(stock.catalog, RECIPE, stock.selection("1", "3"))
+    assert set(loaded.features["item_id"].to_pylist()) == {stock.ids["1"], stock.ids["3"]}
+    other = load_items(stock.catalog, Recipe(width=64, height=64), stock.selection())
+    assert other.count == 0
+
+
+def test_the_last_word_on_the_same_pixels_counts(stock: Stock) -> None:
+    import io
+
+    from PIL import Image
+
+    picture = Image.open(io.BytesIO(jpeg(1)))
+    same = {}
+    for level in (1, 9):
+        buffer = io.BytesIO()
+        picture.save(buffer, "PNG", compress_level=level)
+        same[f"png{level}"] = buffer.getvalue()
+    stock.store({"other": jpeg(2), **same})
+    stock.standardize()
+
+    def said(*names: str) -> dict[str, str]:
+        loaded = load_items(stock.catalog, RECIPE, stock.selection(*names))
+        by_id = {image_id: name for name, image_id in stock.ids.items()}
+        return {by_id[item_id]: verdict for item_id, (verdict, _) in loaded.decisions.items()}
+
+    assert said() == {}
+    stock.decide("png1", "accepted", 1)
+    assert said() == {"png1": "accepted", "png9": "accepted"}
+    stock.decide("png9", "rejected", 2)
+    assert said() == {"png1": "rejected", "png9": "rejected"}
+    stock.decide("png1", "accepted", 3)
+    assert said() == {"png1": "accepted", "png9": "accepted"}
+    # One of them is no longer offered, or was measured by another recipe only.
+    stock.decide("other", "rejected", 4)
+    assert said("png9") | {"png1": "accepted"} == {
+        "png9": "accepted", "png1": "accepted", "other": "rejected"}  # fmt: skip
+
+
+# ---- The id of a build. --------------------------------------------------------------------------
+
+
+def test_the_id_follows_all_that_decides_and_nothing_else(stock: Stock) -> None:
+    stock.store({f"{seed}": jpeg(seed) for seed in range(3)})
+    stock.standardize()
+
+    def of(
+        selection: pa.Table | None = None,
+        recipe: Recipe = RECIPE,
+        rules: Rules = SIDE,
+        duplicates: DuplicateRules | None = None,
+    ) -> str:
+        chosen = stock.selection() if selection is None else selection
+        loaded = load_items(stock.catalog, RECIPE, chosen)
+        return build_id(loaded, chosen, recipe, rules, duplicates or DuplicateRules())
+
+    first = of()
+    assert of() == first
+    features = stock.catalog.table("features")
+    rows = features.read()
+    features.replace(rows.take(pa.array([2, 0, 1])))  # another order is the same set
+    assert of() == first
+    others = {
+        of(stock.selection("0", "1")),
+        of(stock.selection(labels={"0": "shoe"})),
+        of(recipe=RECIPE.model_copy(update={"invert": "always"})),
+        of(rules=Rules.model_validate({"too_small": {"min_side": 101}})),
+        of(rules=Rules.model_validate({"too_small": {"min_side": 100, "action": "flag"}})),
+        of(duplicates=DuplicateRules(radius=5)),
+    }
+    stock.decide("0", "rejected")
+    others.add(of())
+    assert len(others | {first}) == 8
+    stock.decide("0", "undecided", 1)
+    assert of() == first
