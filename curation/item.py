@@ -18,7 +18,7 @@ from curation.decode import WHITE, Decoded, decode
 from curation.errors import DecodeError
 from curation.fingerprints import fingerprint, pixel_hash
 from curation.recipe import Limits, Recipe
-from curation.resize import THUMB_SIDE, fit_within, resize, shrink
+from curation.resize import THUMB_SIDE, fit_within, halve, resize, shrink
 from curation.standardize import encode, encode_thumb, standardize
 from curation.subject import Border, Subject, find_subject, measure_border
 from data_catalog.schema import OF_LIMITS, Reason
@@ -123,13 +123,15 @@ def _cut_out(image_id: str, shared: dict[str, Any], decoded: Decoded, recipe: Re
 def _finish(row: dict[str, Any], rgb: Pixels, recipe: Recipe) -> Item:
     """Measure, fingerprint and standardize one upright item."""
     small = shrink(rgb)
-    border = measure_border(small)
-    subject = find_subject(small, border) if border.plain else None
+    # Pictures that are tiny already are not made any smaller.
+    half = halve(small) if min(small.shape[:2]) >= 32 else small  # enough to find a subject in, at a quarter of the cost
+    border = measure_border(half)
+    subject = find_subject(half, border) if border.plain else None
     frame, content, placement = standardize(rgb, recipe, border, subject)
     image = encode(frame, recipe.format, recipe.quality)
     height, width = rgb.shape[:2]
     row |= {"width": width, "height": height, "upscale": placement.wanted}
-    row |= _measure(rgb, small, content, border, subject)
+    row |= _measure(rgb, small, half, content, border, subject)
     row |= _subject_columns(subject)
     row |= fingerprint(small).to_row()
     row |= {"pixel_hash": pixel_hash(rgb), "standard_hash": blake3(image).hexdigest()}
@@ -138,7 +140,12 @@ def _finish(row: dict[str, Any], rgb: Pixels, recipe: Recipe) -> Item:
 
 
 def _measure(
-    rgb: Pixels, small: Pixels, content: Pixels, border: Border, subject: Subject | None
+    rgb: Pixels,
+    small: Pixels,
+    half: Pixels,
+    content: Pixels,
+    border: Border,
+    subject: Subject | None,
 ) -> dict[str, Any]:
     luma = measures.grey(small)
     before_clean = subject if border.clean else None
@@ -154,7 +161,7 @@ def _measure(
         "border_blue": blue,
         "border_uniformity": border.uniformity,
         "background_complexity": measures.background_complexity(luma, before_clean),
-        "pattern": measures.pattern(small, before_clean),
+        "pattern": measures.pattern(half, before_clean),
     }
 
 

@@ -54,8 +54,8 @@ def chroma(small: Pixels) -> float:
 
 def blankness(small: Pixels) -> float:
     """Share of pixels within 8 levels of the most common colour, 0 to 1."""
-    # Every third pixel each way tells the commonest colour as well, at a ninth of the cost.
-    pixels = small[::3, ::3].reshape(-1, 3)
+    # Every fourth pixel each way tells the commonest colour nearly as well.
+    pixels = small[::4, ::4].reshape(-1, 3)
     codes = (pixels >> 3) @ np.array([1024, 32, 1], np.uint16)
     commonest = int(np.bincount(codes, minlength=1).argmax())
     # The middle of the bin's own pixels, so that a colour on a bin's edge is not split.
@@ -134,8 +134,8 @@ def background_complexity(luma: Grey, subject: Subject | None) -> float:
     ----------
     luma : ndarray of shape (H, W), uint8
     subject : Subject or None
-        Of the same picture; None where the border is not nearly of one colour, since the mask
-        would hold the clutter itself.
+        Of the same picture at any size; None where the border is not nearly of one colour, since
+        the mask would hold the clutter itself.
     """
     height, width = luma.shape
     if min(height, width) < 8:
@@ -146,14 +146,17 @@ def background_complexity(luma: Grey, subject: Subject | None) -> float:
     background[:, :deep_x], background[:, -deep_x:] = True, True
     if subject is not None:
         # Grown, so that the subject's own outline is not counted as background.
-        grown = cv2.dilate(subject.mask.astype(np.uint8), np.ones((7, 7), np.uint8))
+        mask = cv2.resize(
+            subject.mask.view(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST
+        )
+        grown = cv2.dilate(mask, np.ones((7, 7), np.uint8))
         background &= grown == 0
     if not background.any():
         return 0.0
     return float((_gradient(luma)[background] > 8).mean())
 
 
-def pattern(small: Pixels, subject: Subject | None) -> float:
+def pattern(half: Pixels, subject: Subject | None) -> float:
     """Likelihood that the picture is a close-up of fabric or texture, 0 to 1.
 
     A picture of a thing shows other colours in its middle than along its frame; a close-up shows
@@ -163,19 +166,17 @@ def pattern(small: Pixels, subject: Subject | None) -> float:
 
     Parameters
     ----------
-    small : ndarray of shape (H, W, 3), uint8
+    half : ndarray of shape (H, W, 3), uint8
+        `small`, halved, so that the threads of a weave melt into its colour.
     subject : Subject or None
         Of the same picture; None where the border is not nearly of one colour.
     """
-    height, width = small.shape[:2]
+    height, width = half.shape[:2]
     stands_free = subject is not None and subject.found and subject.edges == 0
     if min(height, width) < 16 or stands_free:
         return 0.0
-    if float(cv2.meanStdDev(small)[1].max()) < 1.0:
+    if float(cv2.meanStdDev(half)[1].max()) < 1.0:
         return 0.0
-    # Halved, so that the threads of a weave melt into its colour.
-    height, width = height // 2, width // 2
-    half = cv2.resize(small, (width, height), interpolation=cv2.INTER_AREA)
     lab = cv2.cvtColor(half, cv2.COLOR_RGB2LAB)
     middle = lab[height // 4 : -(height // 4), width // 4 : -(width // 4)]
     deep = max(2, min(height, width) // 10)

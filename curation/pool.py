@@ -26,6 +26,9 @@ Result = TypeVar("Result")
 
 CHUNK = 24
 
+# What workers run; loaded once, before they are forked, it costs them nothing.
+_PRELOADED = ("curation.stages.standardize", "curation.stages.relate")
+
 
 def default_workers() -> int:
     """Count the processors that this process may use."""
@@ -69,7 +72,7 @@ class WorkerPool:
         # Not fork: the parent has threads. Not spawn: it would import the parent's main module's
         # dependencies once for each worker that is replaced.
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["curation.item"])
+        context.set_forkserver_preload(list(_PRELOADED))
         self._pool = ProcessPool(
             max_workers=self.workers, initializer=prepare_worker, context=context
         )

@@ -52,14 +52,19 @@ def shrink(rgb: Pixels, side: int = SMALL_SIDE) -> Pixels:
     size = fit_within(width, height, side)
     if size == (width, height):
         return rgb
-    while min(rgb.shape[1] / size[0], rgb.shape[0] / size[1]) >= 2:
-        half_height, half_width = rgb.shape[0] // 2, rgb.shape[1] // 2
-        even = rgb[: 2 * half_height, : 2 * half_width]
-        rgb = np.asarray(
-            cv2.resize(even, (half_width, half_height), interpolation=cv2.INTER_AREA),
-            dtype=np.uint8,
-        )
+    # Both sides are at least twice a whole number of pixels here, so that halving ends.
+    while min(rgb.shape[1] // size[0], rgb.shape[0] // size[1]) >= 2:
+        rgb = halve(rgb)
     # A side of a strip may be left that is far too long beside one that is right already.
     strip = max(rgb.shape[1] / size[0], rgb.shape[0] / size[1]) > 2
     method = cv2.INTER_AREA if strip else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(rgb, size, interpolation=method), dtype=np.uint8)
+
+
+def halve(rgb: Pixels) -> Pixels:
+    """Halve both sides by the 2×2 average; a picture with a side of 1 px stays as it is."""
+    height, width = rgb.shape[0] // 2, rgb.shape[1] // 2
+    if min(height, width) < 1:
+        return rgb
+    even = rgb[: 2 * height, : 2 * width]
+    return np.asarray(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA), np.uint8)

