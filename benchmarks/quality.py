@@ -157,9 +157,7 @@ def judge(paths: Sequence[Path]) -> dict[Path, set[str]]:
 
 
 def _features(chunk: Sequence[Path]) -> list[dict[str, object]]:
-    return [
-        process(path.stem, path.read_bytes(), Recipe(), Limits())[0].row for path in chunk
-    ]
+    return [process(path.stem, path.read_bytes(), Recipe(), Limits())[0].row for path in chunk]
 
 
 def _lost(path: Path, reason: Reason, detail: str) -> dict[str, object]:

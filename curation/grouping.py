@@ -88,7 +88,7 @@ def candidates(
     fresh = np.ones(count, np.bool_) if new is None else np.asarray(new, np.bool_)
     if fresh.shape != (count,):
         raise ValueError(f"`new` must have one value an item, {count}, got shape {fresh.shape}")
-    able = _first_of_equal_pixels(items)
+    able = first_of_equal_pixels(items)
     found = [_by_hash(items, config, able, fresh)]
     if config.colourways:
         found.append(_by_silhouette(items, config, able))
@@ -184,7 +184,8 @@ def _colour_difference(items: pa.Table, i: Indices, j: Indices) -> NDArray[np.fl
     return np.where(known[i] & known[j], result, 0.0)
 
 
-def _first_of_equal_pixels(items: pa.Table) -> Mask:
+def first_of_equal_pixels(items: pa.Table) -> Mask:
+    """Mask of the items that stand for all with their pixels: the first by `item_id`."""
     able = np.ones(items.num_rows, np.bool_)
     if "pixel_hash" not in items.column_names:
         return able

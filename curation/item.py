@@ -124,7 +124,9 @@ def _finish(row: dict[str, Any], rgb: Pixels, recipe: Recipe) -> Item:
     """Measure, fingerprint and standardize one upright item."""
     small = shrink(rgb)
     # Pictures that are tiny already are not made any smaller.
-    half = halve(small) if min(small.shape[:2]) >= 32 else small  # enough to find a subject in, at a quarter of the cost
+    half = (
+        halve(small) if min(small.shape[:2]) >= 32 else small
+    )  # enough to find a subject in, at a quarter of the cost
     border = measure_border(half)
     subject = find_subject(half, border) if border.plain else None
     frame, content, placement = standardize(rgb, recipe, border, subject)

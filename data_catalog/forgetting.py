@@ -46,6 +46,7 @@ _TABLES: Final = (
     "images",
     "features",
     "pairs",
+    "searches",
     "groups",
     "verdicts",
     "scores",
@@ -53,6 +54,7 @@ _TABLES: Final = (
 )
 _ITEM_COLUMNS: Final = {
     "pairs": ("item_a", "item_b"),
+    "searches": ("item_id",),
     "groups": ("item_id",),
     "verdicts": ("item_id",),
     "scores": ("item_id",),

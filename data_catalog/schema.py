@@ -176,10 +176,20 @@ FEATURES: Final = pa.schema(
 PAIRS: Final = pa.schema(
     [
         pa.field("recipe", pa.string(), nullable=False),
+        pa.field("search", pa.string(), nullable=False),  # by which rules it was proposed
         pa.field("item_a", pa.string(), nullable=False),  # item_a < item_b
         pa.field("item_b", pa.string(), nullable=False),
         pa.field("relation", pa.string(), nullable=False),  # curation.registration.Relation
         pa.field("distance", pa.float32(), nullable=False),  # 0 = the same picture
+    ]
+)
+
+SEARCHES: Final = pa.schema(
+    [
+        # All pairs among the items of one search are in `pairs`, as far as they were proposed.
+        pa.field("recipe", pa.string(), nullable=False),
+        pa.field("search", pa.string(), nullable=False),
+        pa.field("item_id", pa.string(), nullable=False),
     ]
 )
 
@@ -265,6 +275,7 @@ TABLES: Final[dict[str, pa.Schema]] = {
     "images": IMAGES,
     "features": FEATURES,
     "pairs": PAIRS,
+    "searches": SEARCHES,
     "groups": GROUPS,
     "verdicts": VERDICTS,
     "scores": SCORES,

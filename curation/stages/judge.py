@@ -19,12 +19,16 @@ from curation.grouping import DuplicateRules, group
 from curation.inversion import InversionDecision, decide
 from curation.judging import Findings, Rules
 from curation.recipe import Recipe
+from curation.stages.relate import CANDIDATE_COLUMNS
 from data_catalog.catalog import Catalog
 from data_catalog.decisions import latest_decisions
-from data_catalog.schema import GROUPS, Reason, Verdict
+from data_catalog.schema import FEATURES, GROUPS, Reason, Verdict
 
 # Raised when verdicts may differ for the same measures: a stored build is then judged anew.
 JUDGE_REVISION: Final = 1
+
+# Only the search for like pictures needs these, and only of new items; they are most of a row.
+_FOR_SEARCHES: Final = frozenset(CANDIDATE_COLUMNS) - {"item_id", "width", "height", "pixel_hash"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,8 @@ def load_items(catalog: Catalog, recipe: Recipe, selection: pa.Table) -> ItemSet
     offered = selection.filter(pc.is_valid(selection["image_id"]))["image_id"].combine_chunks()
     unread = selection.filter(pc.is_null(selection["image_id"]))
     where = (pc.field("recipe") == recipe.id) & pc.field("image_id").isin(offered)
-    features = _one_row_an_item(catalog.table("features").read(where=where))
+    columns = [name for name in FEATURES.names if name not in _FOR_SEARCHES]
+    features = _one_row_an_item(catalog.table("features").read(columns, where=where))
     unread = unread.select(["id", "locator", "failure", "detail"]).sort_by("id")
     unread = unread.rename_columns(["item_id", "locator", "failure", "detail"])
     said = latest_decisions(catalog)
@@ -178,7 +183,10 @@ def judge(
     decided = np.array([item_id in items.decisions for item_id in ids], dtype=np.bool_)
     has_picture = np.asarray(pc.is_null(features["failure"]).to_numpy(zero_copy_only=False))
     grouped = has_picture & (decided | ~findings.rejected(count))
-    groups = _group(features.filter(pa.array(grouped)), items, duplicates, relate)
+    # All pictures are related, also those that are out: a threshold that lets them in again finds
+    # their pairs known.
+    pairs = relate(features.filter(pa.array(has_picture)))
+    groups = _group(features.filter(pa.array(grouped)), pairs, items, duplicates)
     findings = _merge(findings, judging.judge_groups(groups, rules), grouped)
     verdicts = _verdicts(items, findings, _without_twins(items, groups))
     kept = pc.is_in(
@@ -194,16 +202,13 @@ def judge(
 
 
 def _group(
-    features: pa.Table,
-    items: ItemSet,
-    duplicates: DuplicateRules,
-    relate: Callable[[pa.Table], pa.Table],
+    features: pa.Table, pairs: pa.Table, items: ItemSet, duplicates: DuplicateRules
 ) -> pa.Table:
     if features.num_rows == 0:
         return GROUPS.empty_table()
     # Keepers are chosen among what people decided first. A rejected one too: otherwise a copy that
     # is larger would be the keeper, and come in in its place.
-    groups = group(features, relate(features), items.decided, duplicates)
+    groups = group(features, pairs, items.decided, duplicates)
     return groups.sort_by("item_id")
 
 

@@ -46,7 +46,16 @@ def test_the_row_fits_the_schema_and_the_bytes_are_what_it_says(photograph: Pixe
     assert row["standard_hash"] == blake3(item.image).hexdigest()
     assert Image.open(io.BytesIO(item.image)).size == (96, 128)
     assert max(Image.open(io.BytesIO(item.thumb)).size) <= 160
-    unknown = {"failure", "detail", "limits", "pack", "offset", "length", "thumb_offset", "thumb_length"}
+    unknown = {
+        "failure",
+        "detail",
+        "limits",
+        "pack",
+        "offset",
+        "length",
+        "thumb_offset",
+        "thumb_length",
+    }
     subject = {name for name in FEATURES.names if name.startswith("subject_")}
     subject |= {"centre_offset", "fill", "edges_touched"}
     missing = {name for name, value in row.items() if value is None}

@@ -36,9 +36,7 @@ def version(folder: Path, pictures: dict[str, Pixels], *, inverted: bool) -> Pat
         "inverted": inverted,
         "height": 32,
         "width": 24,
-        "shards": [
-            {"name": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-        ],
+        "shards": [{"name": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}],
     }
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     return folder
