@@ -78,8 +78,6 @@ def sharpness(luma: Grey) -> float | None:
     two fall as A/sigma² and A/sigma, so the quotient falls as 1/sigma, whatever the contrast
     and however much of the picture is empty.
 
-    The outer sixth is left out: the subject is to be sharp, and a background may be soft.
-
     Parameters
     ----------
     luma : ndarray of shape (H, W), uint8
@@ -90,10 +88,6 @@ def sharpness(luma: Grey) -> float | None:
     float or None
         None where the picture is too plain to judge.
     """
-    edge_y, edge_x = luma.shape[0] // 6, luma.shape[1] // 6
-    luma = np.ascontiguousarray(
-        luma[edge_y : luma.shape[0] - edge_y, edge_x : luma.shape[1] - edge_x]
-    )
     if min(luma.shape) < 3:
         return None
     curvature = cv2.Laplacian(luma, cv2.CV_16S, ksize=1)

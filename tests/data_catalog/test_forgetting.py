@@ -63,8 +63,19 @@ def add_rows(catalog: Catalog, victim: str, other: str) -> None:
     """Rows about items in every table that a build writes."""
     rows: dict[str, list[dict[str, Any]]] = {
         "pairs": [
-            {"recipe": RECIPE, "item_a": a, "item_b": b, "relation": "same", "distance": 0.0}
+            {
+                "recipe": RECIPE,
+                "search": "s",
+                "item_a": a,
+                "item_b": b,
+                "relation": "same",
+                "distance": 0.0,
+            }
             for a, b in ((victim, other), (other, f"{victim}#1,0,10,10"), (other, "z"))
+        ],
+        "searches": [
+            {"recipe": RECIPE, "search": "s", "item_id": item}
+            for item in (victim, f"{victim}#0,0,10,10", other)
         ],
         "groups": [
             {"item_id": victim},
@@ -128,7 +139,7 @@ def test_the_rows_are_gone_and_a_tombstone_stays(catalog: Catalog, members: pa.T
     other = members["image_id"][5].as_py()
     add_rows(catalog, victim, other)
     forget(catalog, victim, "why not")
-    for name in ("images", "features", "pairs", "groups", "verdicts", "scores"):
+    for name in ("images", "features", "pairs", "searches", "groups", "verdicts", "scores"):
         text = json.dumps(catalog.table(name).read().to_pylist(), default=str)
         assert victim not in text, name
         assert other in text, name

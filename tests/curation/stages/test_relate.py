@@ -122,3 +122,23 @@ def test_no_items_and_one_item_have_no_pairs(stock: Stock) -> None:
         pairs = relate(stock.catalog, RECIPE, rows, DuplicateRules(), nobody)
         assert isinstance(pairs, pa.Table)
         assert pairs.num_rows == 0
+
+
+def test_two_that_were_never_there_together_are_compared_when_they_are(shoes: Stock) -> None:
+    features = shoes.catalog.table("features").read()
+    for away in ("copy", "0"):
+        there = features.filter(pc.field("item_id") != shoes.ids[away])
+        relate(shoes.catalog, RECIPE, there, DuplicateRules(), lambda: WorkerPool(1))
+    assert found(shoes)[frozenset(("0", "copy"))] == Relation.SAME.value
+
+
+def test_other_rules_search_anew_but_compare_nothing_twice(shoes: Stock) -> None:
+    before = found(shoes)
+    features = shoes.catalog.table("features").read()
+    narrow = DuplicateRules(radius=2, mirrored=False, colourways=False)
+    pairs = relate(shoes.catalog, RECIPE, features, narrow, nobody)
+    ids = {image_id: name for name, image_id in shoes.ids.items()}
+    near = {frozenset((ids[r["item_a"]], ids[r["item_b"]])) for r in pairs.to_pylist()}
+    assert frozenset(("0", "copy")) in near
+    assert near <= set(before)
+    assert found(shoes, nobody) == before
