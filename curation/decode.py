@@ -29,6 +29,8 @@ _ORIENTATION_TAG: Final = 0x0112
 # EPS hands the file to Ghostscript, a program that runs what it reads; the others are stubs that
 # identify a file which Pillow then cannot decode.
 _REFUSED_FORMATS: Final = frozenset({"EPS", "BUFR", "GRIB", "HDF5", "WMF"})
+# Elsewhere, as in phones' MPO and in TIFF, further pictures are previews, depth maps and pages.
+_ANIMATED_FORMATS: Final = frozenset({"GIF", "WEBP", "PNG", "AVIF"})
 _ALPHA_MODES: Final = frozenset({"RGBA", "LA", "PA", "La", "RGBa"})
 # What libjpeg says of a file of which a part is missing or damaged. Its other complaints, such as
 # extraneous bytes before a marker, cost no pixel.
@@ -66,7 +68,7 @@ class Decoded:
     orientation : int
         EXIF orientation of the file, 1 to 8; already applied to `rgb`.
     frames : int
-        Number of frames in the file; `rgb` is the first.
+        Number of frames of an animation; `rgb` is the first.
     """
 
     rgb: Pixels
@@ -156,13 +158,14 @@ def _unidentified(data: bytes) -> DecodeError:
 def _load(image: Image.Image, data: bytes, matte: tuple[int, int, int]) -> Decoded:
     file_format, mode = image.format or "", image.mode
     orientation = _orientation(image)
-    frames = int(getattr(image, "n_frames", 1))
+    frames = int(getattr(image, "n_frames", 1)) if file_format in _ANIMATED_FORMATS else 1
     profile = image.info.get("icc_profile")
     if file_format == "PNG":
         # Loading skips the checksums of the pixels' chunks; only `verify` looks at them.
         with Image.open(io.BytesIO(data), formats=("PNG",)) as again:
             again.verify()
-    rgb = _fast_jpeg(data) if file_format == "JPEG" and mode in ("RGB", "L") else None
+    is_jpeg = file_format in ("JPEG", "MPO")
+    rgb = _fast_jpeg(data) if is_jpeg and mode in ("RGB", "L") else None
     if rgb is None:
         image.seek(0)
         image.load()

@@ -44,7 +44,7 @@ class DuplicateRules(BaseModel):
         16, ge=0, le=32, description="bits of 256 in which two silhouettes may differ"
     )
     max_aspect_ratio: float = Field(
-        1.35, ge=1, description="of width / height of two pictures that are compared"
+        1.35, ge=1, le=1.35, description="of width / height of two pictures that are compared"
     )
     max_colour_difference: float = Field(
         100,
@@ -230,10 +230,13 @@ def group(
     pairs: pa.Table,
     decided: Collection[str] = (),
     config: DuplicateRules | None = None,
+    *,
+    flagged: Collection[str] = (),
 ) -> pa.Table:
     """Choose a keeper for every set of duplicates, and name the colourway clusters.
 
-    The better of two items is the one that a person decided, then the one with more pixels, then
+    The better of two items is the one that a person decided, then one that no rule flags (a good
+    picture must not be lost to a blurred enlargement of it), then the one with more pixels, then
     the lower id. Equal pixels collapse first. Then, from the best item on, whatever is the same or
     mirrored and not taken yet becomes a duplicate of it. A colourway cluster is a keeper, its
     colourways and theirs; it bears the id of its best item, which has rank 0.
@@ -246,6 +249,8 @@ def group(
         Confirmed pairs, schema `PAIRS`; pairs of unknown items are left out.
     decided : collection of str
         Items that a person accepted or rejected: a copy of either must not take its place.
+    flagged : collection of str
+        Items that a rule on one image flags.
     config : DuplicateRules, optional
         `mirrored` and `colourways` switch those relations off.
 
@@ -260,7 +265,7 @@ def group(
         If an `item_id` occurs twice.
     """
     config = config or DuplicateRules()
-    ids, pixels = _by_priority(items, frozenset(decided))
+    ids, pixels = _by_priority(items, frozenset(decided), frozenset(flagged))
     place = {item: number for number, item in enumerate(ids)}
     if len(place) != len(ids):
         raise ValueError(f"`item_id` must be unique, got {len(ids) - len(place)} repeated")
@@ -293,7 +298,9 @@ def group(
     )
 
 
-def _by_priority(items: pa.Table, decided: frozenset[str]) -> tuple[list[str], list[bytes | None]]:
+def _by_priority(
+    items: pa.Table, decided: frozenset[str], flagged: frozenset[str]
+) -> tuple[list[str], list[bytes | None]]:
     """Ids and pixel hashes, the best item first."""
     rows = list(
         zip(
@@ -303,7 +310,7 @@ def _by_priority(items: pa.Table, decided: frozenset[str]) -> tuple[list[str], l
             strict=True,
         )
     )
-    rows.sort(key=lambda row: (row[0] not in decided, -row[1], row[0]))
+    rows.sort(key=lambda row: (row[0] not in decided, row[0] in flagged, -row[1], row[0]))
     return [row[0] for row in rows], [row[2] for row in rows]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
@@ -92,9 +93,14 @@ def process(image_id: str, data: bytes, recipe: Recipe, limits: Limits) -> list[
         "frames": decoded.frames,
         "file_bytes": len(data),
     }
-    if recipe.detector is None:
-        return [_finish({"item_id": image_id, **shared}, decoded.rgb, recipe)]
-    return _cut_out(image_id, shared, decoded, recipe)
+    try:
+        if recipe.detector is None:
+            return [_finish({"item_id": image_id, **shared}, decoded.rgb, recipe)]
+        return _cut_out(image_id, shared, decoded, recipe)
+    except (MemoryError, cv2.error) as error:
+        # What a picture of an extreme size may lead to costs that picture, not the run.
+        detail = f"{type(error).__name__}: {error}"
+        return [failed(image_id, recipe.id, limits, len(data), Reason.CRASHED_WORKER, detail)]
 
 
 def _cut_out(image_id: str, shared: dict[str, Any], decoded: Decoded, recipe: Recipe) -> list[Item]:

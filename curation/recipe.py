@@ -77,7 +77,9 @@ class Limits(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_bytes: int = Field(64 << 20, ge=1, description="of one file")
-    max_pixels: int = Field(100_000_000, ge=1, description="width × height, by the header")
+    max_pixels: int = Field(
+        100_000_000, ge=1, le=178_956_970, description="width × height, by the header"
+    )
     seconds: float = Field(30.0, gt=0, description="for one picture, before its worker is killed")
     max_archive_bytes: int = Field(1 << 40, ge=1, description="unpacked, of one archive")
     max_archive_ratio: float = Field(200.0, gt=1, description="unpacked over packed, of one member")

@@ -41,6 +41,9 @@ class Catalog:
     ) -> None:
         for_files, self._for_tables = _split(storage_options or {})
         self.root = Root(root, for_files)
+        if self.root.is_local and "%" in self.root.path:
+            # delta-rs takes it for an escape and looks elsewhere.
+            raise CatalogError(f"`root` must not contain `%`, got {self.root.path}; rename it")
         self.raw = PackStore(self.root.child("raw"))
 
     def __repr__(self) -> str:

@@ -27,11 +27,13 @@ from PIL import Image
 from data_catalog.errors import CatalogError, StorageError
 from data_catalog.shards import Sample, read_samples
 from data_catalog.storage import Root, naming, temporary_name
-from data_catalog.versions import SHARDS, read_manifest, read_members, version_root
+from data_catalog.versions import SHARDS, read_manifest, read_members, verify, version_root
 
 Kind = Literal["stylegan", "imagefolder", "parquet"]
 
 UNLABELLED: Final = "unlabelled"
+
+_MARKER: Final = ".nonesuch-export"  # in a folder that may be overwritten by another export
 
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip file can say
 _GROUP_ROWS: Final = 1000
@@ -109,6 +111,10 @@ def export(
         raise StorageError(f"{final} exists already; name another target, or overwrite it")
     root = version_root(version_folder)
     source = _open(root, kind)
+    _refuse_to_harm(final, root)
+    problems = verify(root)
+    if problems:
+        raise StorageError(f"{root.url} is damaged: {'; '.join(problems)}; restore it from a copy")
     temporary = final.with_name(temporary_name())
     with naming(str(final)):
         final.parent.mkdir(parents=True, exist_ok=True)
@@ -199,6 +205,7 @@ def _write_stylegan(source: _Source, path: Path) -> int:
 
 def _write_imagefolder(source: _Source, path: Path) -> int:
     path.mkdir()
+    (path / _MARKER).touch()
     items = 0
     for sample, meta in source.samples():
         folder = path / folder_name(meta["label"])
@@ -241,6 +248,23 @@ _WRITERS: Final[dict[Kind, Callable[[_Source, Path], int]]] = {
     "imagefolder": _write_imagefolder,
     "parquet": _write_parquet,
 }
+
+
+def _refuse_to_harm(final: Path, version: Root) -> None:
+    """Overwrite only what an export wrote, and nothing of the dataset that it is made from."""
+    if version.is_local:
+        dataset = Path(version.path).resolve()
+        if (dataset.parent.parent / "catalog").is_dir():  # else it is a copy of the version alone
+            dataset = dataset.parent.parent
+        target = final.resolve()
+        if target.is_relative_to(dataset) or dataset.is_relative_to(target):
+            raise StorageError(
+                f"{final} is part of the dataset at {dataset}, or holds it; name another target"
+            )
+    if final.is_dir() and not final.is_symlink() and not (final / _MARKER).is_file():
+        raise StorageError(
+            f"{final} is a folder that no export wrote; remove it yourself, or name another target"
+        )
 
 
 def _replace(temporary: Path, final: Path) -> int:

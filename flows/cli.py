@@ -6,14 +6,17 @@ module again, do not load Prefect.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 
@@ -70,7 +73,22 @@ def options(
 def main() -> None:
     """Run the command line."""
     environment.prepare()
+    signal.signal(signal.SIGINT, _stop)
     app()
+
+
+def _stop(_number: int, _frame: object) -> NoReturn:
+    """End at once on Ctrl-C: whatever is half done is found and done again by the next run.
+
+    The terminal interrupts Prefect's local server as well, and Prefect would wait a minute for it.
+    """
+    show_cursor = "\x1b[?25h" if sys.stderr.isatty() else ""
+    os.write(2, f"{show_cursor}\nstopped; the same command goes on from here\n".encode())
+    for children in Path("/proc/self/task").glob("*/children"):
+        for child in children.read_text().split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(child), signal.SIGTERM)
+    os._exit(130)
 
 
 def _say(text: str) -> None:
@@ -96,9 +114,6 @@ def _run(work: Callable[[], Result]) -> Result:
     except (CatalogError, CurationError, OSError) as error:
         _say(f"error: {error}")
         raise typer.Exit(1) from error
-    except KeyboardInterrupt as error:
-        _say("stopped; the same command goes on from here")
-        raise typer.Exit(130) from error
 
 
 @app.command()
@@ -173,9 +188,21 @@ def publish(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
         _print(summary.model_dump_json(exclude={"path"}))
     else:
         _print(
-            f"version {summary.version}: {summary.items:,} items, shards: {summary.shards}\n"
+            f"version {summary.version}: {summary.items:,} items, shards: {summary.shards}"
+            f"{_not_latest(settings, summary.version)}\n"
             f"{summary.path}"
         )
+
+
+def _not_latest(settings: Any, version: int) -> str:
+    """Say so where an older version holds exactly what was to be published."""
+    from data_catalog.versions import load_version
+    from flows.tasks import open_catalog
+
+    latest = load_version(open_catalog(settings)).version
+    if latest == version:
+        return ""
+    return f"; it was published before, the latest is {latest}: export with --version {version}"
 
 
 @app.command()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,6 +20,9 @@ from data_catalog.schema import DECISIONS
 from data_catalog.versions import list_versions, read_members
 from flows.settings import DatasetConfig
 from flows.tasks import open_catalog
+
+# The box at the end of the id of an item that was cut out of an image.
+_CROP: Final = re.compile(r"(?<=[0-9a-f])#\d+,\d+,\d+,\d+$")
 
 
 def status(config: DatasetConfig) -> dict[str, Any]:
@@ -70,7 +74,7 @@ def find_image(catalog: Catalog, query: str) -> str:
     CatalogError
         If nothing or more than one image matches.
     """
-    matches = _by_id(catalog, query.split("#", 1)[0])
+    matches = _by_id(catalog, _CROP.sub("", query))
     if not matches:
         rows = _at_path(catalog, query)
         matches = {row["image_id"] for row in rows if row["image_id"]}
@@ -221,9 +225,9 @@ def decide(
         raise CatalogError(
             f"{query!r} has no picture to decide about: {row['failure']}: {row['detail']}"
         )
-    if "#" in query:
-        box = query.split("#", 1)[1]
-        items = [item for item in items if item.endswith(f"#{box}")]
+    crop = _CROP.search(query)
+    if crop is not None:
+        items = [item for item in items if item.endswith(crop[0])]
     if not items:
         raise CatalogError(f"{query!r} has no item by this recipe; run `nonesuch rebuild` first")
     rows = [

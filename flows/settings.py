@@ -13,7 +13,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from curation.grouping import DuplicateRules
@@ -41,7 +49,7 @@ class Dataset(Section):
         "dataset", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="letters, digits, . _ -"
     )
     root: str = Field("data", description="folder or fsspec URL (s3://bucket/folder)")
-    storage_options: dict[str, str | bool | int] = Field(
+    storage_options: dict[str, SecretStr | bool | int] = Field(
         default_factory=dict, description="handed to fsspec, e.g. { key = …, secret = … }"
     )
 
@@ -145,6 +153,12 @@ def parse(raw: dict[str, Any], *, name: str, folder: Path) -> DatasetConfig:
             f"{name}: a path that begins with `~` names a user who does not exist; "
             "write ./ before it if it is the name of a folder"
         ) from error
+    for source in sources:
+        if "://" not in root and Path(root).resolve().is_relative_to(Path(source.path).resolve()):
+            raise ConfigError(
+                f"{name}: `dataset.root` {root} lies inside `path` {source.path} of the source "
+                f"{source.name!r}, which would take in its own catalog; put it somewhere else"
+            )
     dataset = config.dataset.model_copy(update={"root": root})
     return config.model_copy(update={"dataset": dataset, "sources": sources})
 

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from pydantic import SecretStr
 
 from curation.ingest.selection import current
 from curation.ingest.sources import SourceConfig, open_source
@@ -44,7 +45,11 @@ REPORT = "report.html"
 
 def open_catalog(config: DatasetConfig) -> Catalog:
     """Open the catalog of a dataset."""
-    return Catalog(config.dataset.root, config.dataset.storage_options)
+    options = {
+        key: value.get_secret_value() if isinstance(value, SecretStr) else value
+        for key, value in config.dataset.storage_options.items()
+    }
+    return Catalog(config.dataset.root, options)
 
 
 def _pool(config: DatasetConfig) -> WorkerPool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -186,7 +186,8 @@ def judge(
     # All pictures are related, also those that are out: a threshold that lets them in again finds
     # their pairs known.
     pairs = relate(features.filter(pa.array(has_picture)))
-    groups = _group(features.filter(pa.array(grouped)), pairs, items, duplicates)
+    flagged = ids[findings.flagged(count)].tolist()
+    groups = _group(features.filter(pa.array(grouped)), pairs, items, duplicates, flagged)
     findings = _merge(findings, judging.judge_groups(groups, rules), grouped)
     verdicts = _verdicts(items, findings, _without_twins(items, groups))
     kept = pc.is_in(
@@ -202,13 +203,17 @@ def judge(
 
 
 def _group(
-    features: pa.Table, pairs: pa.Table, items: ItemSet, duplicates: DuplicateRules
+    features: pa.Table,
+    pairs: pa.Table,
+    items: ItemSet,
+    duplicates: DuplicateRules,
+    flagged: Sequence[str],
 ) -> pa.Table:
     if features.num_rows == 0:
         return GROUPS.empty_table()
     # Keepers are chosen among what people decided first. A rejected one too: otherwise a copy that
     # is larger would be the keeper, and come in in its place.
-    groups = group(features, pairs, items.decided, duplicates)
+    groups = group(features, pairs, items.decided, duplicates, flagged=flagged)
     return groups.sort_by("item_id")
 
 

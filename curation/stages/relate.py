@@ -38,6 +38,10 @@ CANDIDATE_COLUMNS: Final = (
     "silhouette",
 )
 
+# Part of every search: raise it when candidates or comparisons change, so that what older code
+# found is not mixed with what newer code finds.
+RELATE_REVISION: Final = 1
+
 _COMMIT_EVERY: Final = 50_000
 _SECONDS: Final = 30.0
 
@@ -90,7 +94,8 @@ def relate(
     pyarrow.Table
         Columns of `data_catalog.schema.PAIRS`: every candidate pair among these items.
     """
-    search = hashlib.sha256(config.model_dump_json().encode()).hexdigest()[:12]
+    rules = f"{RELATE_REVISION}{config.model_dump_json()}"
+    search = hashlib.sha256(rules.encode()).hexdigest()[:12]
     this_search = (pc.field("recipe") == recipe.id) & (pc.field("search") == search)
     able = features.filter(pa.array(first_of_equal_pixels(features)))["item_id"].combine_chunks()
     searched = catalog.table("searches").read(["item_id"], where=this_search)["item_id"]

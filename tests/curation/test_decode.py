@@ -288,3 +288,12 @@ def test_flipped_bytes_never_escape(data: st.DataObject) -> None:
         decode(bytes(content), Limits(max_pixels=1_000_000))
     except DecodeError as error:
         assert error.detail
+
+
+def test_further_pictures_of_a_phone_are_no_animation(photograph: Pixels) -> None:
+    image = Image.fromarray(photograph)
+    data = saved(image, "MPO", save_all=True, append_images=[image.resize((40, 30))])
+    decoded = decode(data, LIMITS)
+    assert (decoded.format, decoded.frames) == ("MPO", 1)
+    assert decoded.rgb.shape == photograph.shape
+    assert reason_of(data[: len(data) // 3]) is Reason.CORRUPT

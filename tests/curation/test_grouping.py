@@ -226,3 +226,13 @@ def test_a_mask_of_another_length_is_refused() -> None:
 def test_an_unknown_rule_is_refused() -> None:
     with pytest.raises(ValidationError, match="radios"):
         DuplicateRules(radios=3)  # type: ignore[call-arg]
+
+
+def test_a_good_picture_is_kept_before_a_larger_one_that_is_flagged() -> None:
+    items = table(("blurred", 90, b"x"), ("good", 40, b"y"))
+    groups = group(items, pairs(("blurred", "good", Relation.SAME)), flagged={"blurred"})
+    assert by_id(groups)["blurred"]["duplicate_of"] == "good"
+    decided = group(
+        items, pairs(("blurred", "good", Relation.SAME)), {"blurred"}, flagged={"blurred"}
+    )
+    assert by_id(decided)["good"]["duplicate_of"] == "blurred"

@@ -38,7 +38,7 @@ def read_export(target: Path, kind: Kind) -> dict[str, bytes]:
             names = [name for name in archive.namelist() if name != "dataset.json"]
             return {name: archive.read(name) for name in names}
     if kind == "imagefolder":
-        return {str(p.relative_to(target)): p.read_bytes() for p in target.rglob("*.*")}
+        return {str(p.relative_to(target)): p.read_bytes() for p in target.glob("*/*.*")}
     rows = pq.read_table(target).to_pylist()
     return {f"{row['item_id']}.{row['extension']}": row["image"] for row in rows}
 
@@ -112,7 +112,7 @@ def test_folders_are_named_for_labels(catalog: Catalog, tmp_path: Path) -> None:
         row["label"] = label
     version = freeze(catalog, pa.Table.from_pylist(rows), "png", False)
     export(version.path, tmp_path / "out", "imagefolder")
-    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    names = sorted(path.name for path in (tmp_path / "out").iterdir() if path.is_dir())
     assert names == ["%..%2Fevil", "T\u6064", "hat", "unlabelled"]
 
 
@@ -154,15 +154,13 @@ def test_an_existing_target_is_kept_unless_told_otherwise(
     version = freeze(catalog, fill(catalog, range(4)), "png", False)
     for old in (tmp_path / "file", tmp_path / "folder"):
         if old.name == "folder":
-            old.mkdir()
-            (old / "mine").touch()
+            export(version.path, old, "imagefolder")
         else:
             old.touch()
         with pytest.raises(StorageError, match=f"{old} exists already"):
             export(version.path, old, kind)
         export(version.path, old, kind, overwrite=True)
         assert len(read_export(old, kind)) == 4
-    assert not (tmp_path / "folder" / "mine").exists()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder", "root"]
 
 
@@ -173,7 +171,7 @@ def test_a_damaged_shard_is_named_and_leaves_no_export(
     version = freeze(catalog, fill(catalog, range(20)), "png", False)
     shard = Path(version.path) / "shards" / "00001.tar"
     shard.write_bytes(shard.read_bytes()[:20_000])
-    with pytest.raises(StorageError, match=r"00001\.tar is damaged"):
+    with pytest.raises(StorageError, match=r"is damaged: shards/00001\.tar"):
         export(version.path, tmp_path / "out", kind)
     assert [p.name for p in tmp_path.iterdir()] == ["root"]
 
@@ -183,3 +181,30 @@ def test_what_is_no_version_or_kind_is_named(catalog: Catalog, tmp_path: Path) -
         export(tmp_path, tmp_path / "x", "parquet")
     with pytest.raises(CatalogError, match="must be one of stylegan, imagefolder, parquet"):
         export(tmp_path, tmp_path / "x", "zip")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_overwriting_never_takes_what_no_export_wrote(
+    catalog: Catalog, tmp_path: Path, kind: Kind
+) -> None:
+    version = freeze(catalog, fill(catalog, range(3)), "png", False)
+    root = Path(catalog.root.path)
+    mine = tmp_path / "pictures"
+    mine.mkdir()
+    (mine / "holiday.jpg").write_bytes(b"dear to me")
+    for target in (root, root.parent, root / "raw", mine):
+        with pytest.raises(StorageError, match="name another target"):
+            export(version.path, target, kind, overwrite=True)
+    assert (mine / "holiday.jpg").read_bytes() == b"dear to me"
+    assert catalog.raw.root.exists()
+
+
+def test_a_damaged_picture_is_not_exported(catalog: Catalog, tmp_path: Path) -> None:
+    version = freeze(catalog, fill(catalog, range(3)), "png", False)
+    shard = next(Path(version.path).glob("shards/*.tar"))
+    data = bytearray(shard.read_bytes())
+    data[700] ^= 0xFF
+    shard.write_bytes(bytes(data))
+    with pytest.raises(StorageError, match=shard.name):
+        export(version.path, tmp_path / "out.zip", "stylegan")
+    assert not (tmp_path / "out.zip").exists()

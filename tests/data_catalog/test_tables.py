@@ -245,3 +245,12 @@ def test_a_root_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(StorageError, match=r"file/root/catalog/images.*a file, not a folder"):
         Catalog(tmp_path / "file" / "root").table("images").append(images("a"))
+
+
+def test_a_root_may_have_spaces_and_marks_but_no_percent_sign(tmp_path: Path) -> None:
+    catalog = Catalog(tmp_path / "da ta#y?z")
+    rows = pa.table({"image_id": ["a"], "why": ["w"], "forgotten_at": [datetime.now(UTC)]})
+    catalog.table("tombstones").append(rows)
+    assert catalog.table("tombstones").read(["image_id"])["image_id"].to_pylist() == ["a"]
+    with pytest.raises(CatalogError, match="must not contain `%`"):
+        Catalog(tmp_path / "da%20ta")

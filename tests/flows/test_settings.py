@@ -225,3 +225,17 @@ def test_what_is_not_toml_is_told_with_its_line() -> None:
 def test_configuration_is_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         DatasetConfig().run.workers = 3  # type: ignore[misc]
+
+
+def test_a_root_inside_a_source_is_refused(tmp_path: Path) -> None:
+    raw = {"dataset": {"root": "data"}, "sources": [{"kind": "folder", "path": "."}]}
+    with pytest.raises(ConfigError, match=r"`dataset\.root` .* inside `path`"):
+        parse(raw, name="c.toml", folder=tmp_path)
+
+
+def test_secrets_are_in_nothing_that_is_stored(tmp_path: Path) -> None:
+    options = {"key": "TOPSECRET1", "secret": "TOPSECRET2", "anon": False}
+    raw = {"dataset": {"root": "s3://bucket/x", "storage_options": options}}
+    config = parse(raw, name="c.toml", folder=tmp_path)
+    for text in (config.model_dump_json(), repr(config), str(config.model_dump(mode="json"))):
+        assert "TOPSECRET" not in text
