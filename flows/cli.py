@@ -87,7 +87,7 @@ def _stop(_number: int, _frame: object) -> NoReturn:
     for children in Path("/proc/self/task").glob("*/children"):
         for child in children.read_text().split():
             with contextlib.suppress(ProcessLookupError):
-                os.kill(int(child), signal.SIGTERM)
+                os.kill(int(child), signal.SIGKILL)
     os._exit(130)
 
 
