@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from benchmarks.common import say, write_config
 from curation.fingerprints import VARIANTS
-from curation.grouping import candidates
+from curation.grouping import DuplicateRules, candidates
 from curation.ingest.files import revision_of
 from curation.recipe import Recipe
 from curation.registration import Relation
+from curation.stages.relate import search_id
 from curation.standardize import encode_thumb
 from data_catalog.catalog import Catalog
 from data_catalog.packs import PackRef
@@ -48,6 +49,8 @@ def make(folder: Path, count: int, seed: int = 3) -> Path:
     catalog.table("features").append(features)
     pairs = _pairs(rng, features, recipe)
     catalog.table("pairs").append(pairs)
+    searched = {"recipe": [recipe.id] * count, "search": [search_id(DuplicateRules())] * count}
+    catalog.table("searches").append(pa.table({**searched, "item_id": features["item_id"]}))
     say(f"  {pairs.num_rows:,} candidate pairs among them, judged already")
     return config
 
@@ -209,6 +212,7 @@ def _pairs(rng: np.random.Generator, features: pa.Table, recipe: Recipe) -> pa.T
     relations = [Relation.DIFFERENT.value, Relation.SECOND_SHOT.value, Relation.SAME.value]
     columns = {
         "recipe": [recipe.id] * count,
+        "search": [search_id(DuplicateRules())] * count,
         "item_a": np.where(a < b, a, b),
         "item_b": np.where(a < b, b, a),
         "relation": rng.choice(relations, count, p=[0.88, 0.1, 0.02]),

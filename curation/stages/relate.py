@@ -94,8 +94,7 @@ def relate(
     pyarrow.Table
         Columns of `data_catalog.schema.PAIRS`: every candidate pair among these items.
     """
-    rules = f"{RELATE_REVISION}{config.model_dump_json()}"
-    search = hashlib.sha256(rules.encode()).hexdigest()[:12]
+    search = search_id(config)
     this_search = (pc.field("recipe") == recipe.id) & (pc.field("search") == search)
     able = features.filter(pa.array(first_of_equal_pixels(features)))["item_id"].combine_chunks()
     searched = catalog.table("searches").read(["item_id"], where=this_search)["item_id"]
@@ -114,6 +113,12 @@ def relate(
         pc.is_in(pairs["item_a"], value_set=present), pc.is_in(pairs["item_b"], value_set=present)
     )
     return _each_once(pairs.filter(both))
+
+
+def search_id(config: DuplicateRules) -> str:
+    """Name a search: the same name proposes and compares alike."""
+    rules = f"{RELATE_REVISION}{config.model_dump_json()}"
+    return hashlib.sha256(rules.encode()).hexdigest()[:12]
 
 
 def _candidate_ids(
