@@ -139,6 +139,7 @@ def _features(
         "recipe": [recipe.id] * count,
         "failure": pa.nulls(count, pa.string()),
         "detail": pa.nulls(count, pa.string()),
+        "limits": pa.nulls(count, pa.string()),
         "format": ["JPEG"] * count,
         "mode": ["RGB"] * count,
         "orientation": np.ones(count, np.int32),
