@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from curation.item import Item, process
+from curation.judging import Rules, judge_images
 from curation.recipe import Detector, Limits, Recipe
 from data_catalog.schema import FEATURES, Reason
 from tests.curation.faces import draw_face
@@ -112,3 +114,17 @@ def test_recipes_of_one_id_differ_only_in_inversion() -> None:
     assert RECIPE.id == RECIPE.model_copy(update={"invert": "always"}).id
     for change in ({"width": 104}, {"fit": "crop"}, {"quality": 90}, {"background": (0, 0, 0)}):
         assert RECIPE.id != RECIPE.model_copy(update=change).id
+
+
+def test_real_photographs_are_taken_whole_and_none_for_a_placeholder(
+    real_photographs: list[Path],
+) -> None:
+    items = [run(path.read_bytes(), Recipe())[0] for path in real_photographs[::100]]
+    for item in items:
+        assert item.row.get("failure") is None
+        assert item.image is not None
+        assert Image.open(io.BytesIO(item.image)).size == (384, 512)
+    features = pa.Table.from_pylist([item.row for item in items], schema=FEATURES)
+    found = judge_images(features, Rules()).masks
+    for reason in (Reason.BLANK, Reason.MONOCHROME, Reason.TOO_SMALL):
+        assert not found[reason].any()
