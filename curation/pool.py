@@ -48,7 +48,7 @@ def prepare_worker() -> None:
 def _keep_freed_memory() -> None:
     """Tell glibc not to give picture-sized buffers back to the system each time.
 
-    Every intermediate picture would be mapped and faulted in anew, a fifth of the whole work.
+    Every intermediate picture would be mapped and faulted in anew.
     Elsewhere than on glibc nothing happens.
     """
     trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of mallopt(3)

@@ -14,7 +14,7 @@ SMALL_SIDE: Final = 192
 THUMB_SIDE: Final = 160
 
 # Against a windowed-sinc reference on photographs, bicubic stays ahead of the area average down
-# to this scale (45.3 against 42.2 dB at 0.8, 41.9 against 42.3 dB at 0.7) and costs a fifth;
+# to this scale (45.3 against 42.2 dB at 0.8, 41.9 against 42.3 dB at 0.7) and costs less;
 # below, it aliases. docs/decisions/0003 has the table.
 _CUBIC_DOWN_TO: Final = 0.75
 
@@ -45,8 +45,8 @@ def shrink(rgb: Pixels, side: int = SMALL_SIDE) -> Pixels:
     """Reduce to a longer side of `side` px for measuring; smaller images are returned as they are.
 
     A general area average costs more than a JPEG decode. Halving by OpenCV's 2×2 average while
-    the picture is more than twice too large, and one bilinear step for the rest, differ from it
-    by less than a level on average and cost a fifth.
+    the picture is more than twice too large, and one bilinear step for the rest, come near it
+    at a fraction of the cost.
     """
     height, width = rgb.shape[:2]
     size = fit_within(width, height, side)

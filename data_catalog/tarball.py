@@ -22,7 +22,7 @@ def header(name: str, size: int) -> bytes:
     """Header of a regular file, mode 0644, owner 0, time 0; one block, or more for long names.
 
     What `tarfile` writes, byte for byte, but some eight times as fast for plain names: a shard
-    has two members a sample, and `TarInfo.tobuf` would take a fifth of the time of a publish.
+    has two members a sample, and `TarInfo.tobuf` would take much of the time of a publish.
 
     Parameters
     ----------
