@@ -8,7 +8,6 @@ import signal
 import time
 from functools import partial
 
-import numpy as np
 import pyarrow as pa
 import pytest
 from PIL import Image
@@ -102,12 +101,10 @@ def test_a_crash_and_a_hang_cost_only_themselves(stock: Stock) -> None:
 
 
 def test_a_picture_that_takes_too_long_is_given_up(stock: Stock) -> None:
-    buffer = io.BytesIO()
-    slow = np.random.default_rng(0).integers(0, 256, (1300, 1300, 3), dtype=np.uint8)
-    Image.fromarray(slow).save(buffer, "JPEG2000")
-    stock.store({"slow": buffer.getvalue(), "quick": jpeg(1)})
-    short = Limits(seconds=0.3)
-    stock.standardize(limits=short)
+    stock.store({"slow": jpeg(1), "quick": jpeg(2)})
+    short = Limits(seconds=2.0)
+    never_ends = partial(time.sleep, 600)
+    stock.standardize(limits=short, pool=HostilePool({stock.ids["slow"]: never_ends}))
     rows = stock.features()
     assert rows["slow"]["failure"] == "timed_out"
     assert rows["quick"]["failure"] is None
