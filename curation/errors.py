@@ -3,6 +3,7 @@
 CurationError
 ├── DecodeError     this picture cannot be used; carries the Reason that is stored
 └── SourceError     a source as a whole cannot be read (missing folder, damaged index)
+    └── CrawlDiedError   the process of a crawl died; the same call goes on where it stopped
 """
 
 from __future__ import annotations
@@ -25,3 +26,7 @@ class DecodeError(CurationError):
 
 class SourceError(CurationError):
     """A source that cannot be read at all."""
+
+
+class CrawlDiedError(SourceError):
+    """The process of a crawl died. What it brought is kept."""

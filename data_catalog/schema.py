@@ -40,6 +40,22 @@ class Reason(StrEnum):
     NOTHING_DETECTED = "nothing_detected"  # the cascade detector found no subject
     FORGOTTEN = "forgotten"  # taken down by `nonesuch forget`
 
+    # A URL gave no picture.
+    NOT_FOUND = "not_found"  # 404 or 410
+    HTTP_ERROR = "http_error"  # another status that is no success, e.g. 403
+    SERVER_ERROR = "server_error"  # 5xx, after retries
+    RATE_LIMITED = "rate_limited"  # 429, or Retry-After for longer than `max_retry_after`
+    DNS_FAILURE = "dns_failure"  # the host's name is not known
+    CONNECTION_FAILED = "connection_failed"  # refused, reset, broken off
+    TLS_FAILURE = "tls_failure"  # the certificate does not hold
+    FETCH_TIMED_OUT = "fetch_timed_out"  # no whole answer within `timeout`
+    CUT_SHORT = "cut_short"  # the body ended before its stated length
+    ROBOTS_DENIED = "robots_denied"  # robots.txt forbids it
+    OPTED_OUT = "opted_out"  # its server asks not to be used for training: noai, noimageai
+    ADDRESS_REFUSED = "address_refused"  # the host is at an address that is not public
+    URL_REFUSED = "url_refused"  # no URL, or one that is never followed: file://, ftp://, …
+    REDIRECT_REFUSED = "redirect_refused"  # too many, to another scheme, from https to http
+
     # Rules on measurements of one image.
     TOO_SMALL = "too_small"  # a side is shorter than `min_side`
     TOO_FEW_BYTES = "too_few_bytes"  # the file is smaller than `min_bytes`
@@ -86,6 +102,20 @@ FAILURES: Final = frozenset(
         Reason.CRASHED_WORKER,
         Reason.TIMED_OUT,
         Reason.NOTHING_DETECTED,
+        Reason.NOT_FOUND,
+        Reason.HTTP_ERROR,
+        Reason.SERVER_ERROR,
+        Reason.RATE_LIMITED,
+        Reason.DNS_FAILURE,
+        Reason.CONNECTION_FAILED,
+        Reason.TLS_FAILURE,
+        Reason.FETCH_TIMED_OUT,
+        Reason.CUT_SHORT,
+        Reason.ROBOTS_DENIED,
+        Reason.OPTED_OUT,
+        Reason.ADDRESS_REFUSED,
+        Reason.URL_REFUSED,
+        Reason.REDIRECT_REFUSED,
     }
 )
 
@@ -106,6 +136,24 @@ OBSERVATIONS: Final = pa.schema(
         pa.field("failure", pa.string()),  # Reason, where no bytes could be had
         pa.field("detail", pa.string()),  # the error in words
         pa.field("observed_at", _UTC, nullable=False),
+    ]
+)
+
+PAGES: Final = pa.schema(
+    [
+        # What crawls fetched besides pictures; the latest row of a URL counts.
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("url", pa.string(), nullable=False),  # empty: the crawl as a whole
+        pa.field(
+            "kind", pa.string(), nullable=False
+        ),  # page, robots, sitemap, feed, listing or crawl
+        pa.field("crawl", pa.string(), nullable=False),  # id of the crawl; begins with its time
+        pa.field("etag", pa.string()),
+        pa.field("last_modified", pa.string()),
+        pa.field("found", pa.string()),  # JSON: what was read off it, so that a 304 suffices
+        pa.field("failure", pa.string()),  # Reason, where it could not be had
+        pa.field("detail", pa.string()),
+        pa.field("fetched_at", _UTC, nullable=False),
     ]
 )
 
@@ -272,6 +320,7 @@ VERSIONS: Final = pa.schema(
 
 TABLES: Final[dict[str, pa.Schema]] = {
     "observations": OBSERVATIONS,
+    "pages": PAGES,
     "images": IMAGES,
     "features": FEATURES,
     "pairs": PAIRS,

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from curation.ingest.selection import current
 from curation.ingest.sources import SourceConfig
+from curation.ingest.web.history import last_crawl
 from curation.judging import measured
 from data_catalog.catalog import Catalog
 from data_catalog.decisions import record
@@ -63,6 +64,7 @@ def _source_state(catalog: Catalog, source: SourceConfig) -> dict[str, Any]:
         "observations": pc.sum(now["observations"]).as_py() or 0,
         "images": now.num_rows - now["image_id"].null_count,
         "failures": {entry["values"]: entry["counts"] for entry in failures},
+        "crawl": last_crawl(catalog.table("pages").read(where=pc.field("source") == source.name)),
     }
 
 

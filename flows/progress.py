@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -35,6 +35,9 @@ class Reporter(Protocol):
     def advance(self, steps: int = 1) -> None:
         """Count steps of the stage that is under way."""
 
+    def note(self, lines: Sequence[str]) -> None:
+        """Say how the stage is doing, in place of what was said before."""
+
     def end(self, result: str = "") -> None:
         """End the stage; `result` is one line for people."""
 
@@ -48,6 +51,9 @@ class Quiet:
     def advance(self, steps: int = 1) -> None:
         """Say nothing."""
 
+    def note(self, lines: Sequence[str]) -> None:
+        """Say nothing."""
+
     def end(self, result: str = "") -> None:
         """Say nothing."""
 
@@ -59,12 +65,13 @@ class Lines:
     _stage: str = ""
     _total: int | None = None
     _done: int = 0
+    _note: Sequence[str] = ()
     _last: float = field(default_factory=time.monotonic)
     _began: float = field(default_factory=time.monotonic)
 
     def begin(self, stage: str, total: int | None) -> None:
         """Start a stage."""
-        self._stage, self._total, self._done = stage, total, 0
+        self._stage, self._total, self._done, self._note = stage, total, 0, ()
         self._began = self._last = time.monotonic()
 
     def advance(self, steps: int = 1) -> None:
@@ -76,6 +83,12 @@ class Lines:
             of = f" of {self._total}" if self._total else ""
             rate = self._done / max(now - self._began, 1e-9)
             self._print(f"{self._stage}: {self._done}{of}, {rate:.0f}/s")
+            for line in self._note:
+                self._print(f"  {line}")
+
+    def note(self, lines: Sequence[str]) -> None:
+        """Keep the lines for the next time that something is printed."""
+        self._note = lines
 
     def end(self, result: str = "") -> None:
         """Print the result with the time that the stage took."""
@@ -117,6 +130,12 @@ class Bars:
         """Move the bar."""
         if self._progress is not None and self._task is not None:
             self._progress.advance(self._task, steps)
+
+    def note(self, lines: Sequence[str]) -> None:
+        """Show lines below the name of the stage."""
+        if self._progress is not None and self._task is not None:
+            text = "\n  ".join([self._stage, *lines])
+            self._progress.update(self._task, description=text)
 
     def end(self, result: str = "") -> None:
         """Replace the bar by its result."""
@@ -179,3 +198,7 @@ class StageReport:
     def advance(self, steps: int = 1) -> None:
         """Count steps."""
         self._out.advance(steps)
+
+    def note(self, lines: Sequence[str]) -> None:
+        """Say how the stage is doing."""
+        self._out.note(lines)

@@ -25,7 +25,9 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from curation.grouping import DuplicateRules
+from curation.ingest.offers import Located
 from curation.ingest.sources import SourceConfig, check_names
+from curation.ingest.web.settings import WebSettings
 from curation.judging import Rules
 from curation.recipe import Limits, Recipe
 
@@ -73,6 +75,9 @@ class DatasetConfig(Section):
     """All of `nonesuch.toml`."""
 
     dataset: Dataset = Dataset()
+    web: WebSettings = Field(
+        WebSettings(), description="how sources are fetched from the web; each may differ"
+    )
     sources: tuple[SourceConfig, ...] = Field((), description="where pictures come from")
     recipe: Recipe = Recipe()
     limits: Limits = Limits()
@@ -80,6 +85,15 @@ class DatasetConfig(Section):
     duplicates: DuplicateRules = DuplicateRules()
     publish: Publishing = Publishing()
     run: Running = Running()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fetched_alike(cls, data: Any) -> Any:
+        """Let `[web]` say what a source that is fetched from the web does not say itself."""
+        match data:
+            case {"web": dict(web), "sources": list(sources) | tuple(sources)}:
+                return {**data, "sources": [_with_web(source, web) for source in sources]}
+        return data
 
     @field_validator("sources")
     @classmethod
@@ -98,6 +112,15 @@ class DatasetConfig(Section):
             except CurationError as error:
                 raise ValueError(str(error)) from error
         return self
+
+
+def _with_web(source: Any, web: dict[str, Any]) -> Any:
+    if not isinstance(source, dict):
+        return source
+    model = _SOURCES.get(str(source.get("kind")))
+    if model is None or not issubclass(model, WebSettings):
+        return source
+    return {**{key: web[key] for key in web if key in WebSettings.model_fields}, **source}
 
 
 def load(path: str | os.PathLike[str]) -> DatasetConfig:
@@ -154,6 +177,8 @@ def parse(raw: dict[str, Any], *, name: str, folder: Path) -> DatasetConfig:
             "write ./ before it if it is the name of a folder"
         ) from error
     for source in sources:
+        if not isinstance(source, Located):
+            continue
         if "://" not in root and Path(root).resolve().is_relative_to(Path(source.path).resolve()):
             raise ConfigError(
                 f"{name}: `dataset.root` {root} lies inside `path` {source.path} of the source "

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from flows import traffic
+
 if TYPE_CHECKING:
     from flows.demo import DemoOutcome
     from flows.rebuild import RebuildSummary
@@ -70,6 +72,9 @@ def show_status(state: Mapping[str, Any]) -> None:
             failures or "none",
         )
     console.print(sources)
+    for source in state["sources"]:
+        if source["crawl"] is not None:
+            _show_crawl(console, source["source"], source["crawl"])
     build = state["build"]
     if build is None:
         console.print("not built yet: run `nonesuch rebuild`")
@@ -82,6 +87,30 @@ def show_status(state: Mapping[str, Any]) -> None:
             f"{version['shards']} shards, {version['hash'][:12]}"
         )
     console.print(f"{state['decisions']:,} decisions, {state['forgotten']:,} forgotten images")
+
+
+def _show_crawl(console: Console, name: str, crawl: Mapping[str, Any]) -> None:
+    """Show how the last crawl of a source went, host by host."""
+    state = crawl["state"]
+    how = {"finished": "finished", "interrupted": "interrupted; the next rebuild goes on"}
+    console.print(
+        f"crawl of {escape(name)}, begun {crawl['began']}: "
+        f"{how.get(state, f'stopped at {state}; the next rebuild goes on')}; "
+        f"{crawl['pages']:,} pages known"
+        + (f", {traffic.errors(crawl['page_failures'])}" if crawl["page_failures"] else ""),
+        soft_wrap=True,
+    )
+    for run in crawl["runs"][-1:]:
+        hosts = Table("host", "pages", "pictures", "bytes", "errors", box=None)
+        for host, part in run["hosts"].items():
+            hosts.add_row(
+                escape(host),
+                f"{part['pages']:,}",
+                f"{part['images']:,}",
+                traffic.size(part["bytes"]),
+                traffic.errors(part["errors"]) or "none",
+            )
+        console.print(hosts)
 
 
 def show_why(known: Mapping[str, Any]) -> None:

@@ -16,9 +16,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 from prefect import task
+from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from pydantic import SecretStr
 
+from curation.ingest.offers import Traffic
 from curation.ingest.selection import current
 from curation.ingest.sources import SourceConfig, open_source
 from curation.ingest.stage import IngestCounts, IngestProgress, ingest
@@ -37,7 +39,7 @@ from curation.stages.standardize import (
 from data_catalog.catalog import Catalog
 from data_catalog.errors import CatalogError
 from data_catalog.versions import Version, publish
-from flows import progress
+from flows import progress, traffic
 from flows.settings import DatasetConfig
 
 REPORT = "report.html"
@@ -72,15 +74,37 @@ def ingest_source(config: DatasetConfig, source: SourceConfig) -> IngestCounts:
     gone = set(catalog.table("tombstones").read(["image_id"])["image_id"].to_pylist())
     with progress.stage(f"ingest {source.name}") as stage:
         told = 0
+        speed = traffic.Speed()
 
         def tell(state: IngestProgress) -> None:
             nonlocal told
             stage.advance(state.seen - told)
             told = state.seen
+            if state.traffic is not None:
+                stage.note(traffic.lines(state.traffic, speed.of(state.traffic.bytes)))
 
         counts = ingest(catalog, open_source(source), config.limits, tombstones=gone, progress=tell)
         stage.result = f"{counts.seen} offered, {counts.new} new images"
+        if counts.failed:
+            stage.result += f"; failed: {traffic.errors(counts.failed)}"
+    if counts.traffic is not None:
+        _show_hosts(source.name, counts.traffic)
     return counts
+
+
+def _show_hosts(name: str, fetched: Traffic) -> None:
+    """Put what a crawl fetched from each host on the run's page."""
+    rows = [
+        {
+            "host": host,
+            "pages": part.pages,
+            "pictures": part.images,
+            "bytes": part.bytes,
+            "errors": traffic.errors(part.errors),
+        }
+        for host, part in fetched.hosts.items()
+    ]
+    create_table_artifact(table=rows, key="crawl", description=f"Crawl of {name}, by host")
 
 
 @task(name="select", cache_policy=NO_CACHE)
@@ -197,7 +221,7 @@ def _commit_build(
 def compact_tables(config: DatasetConfig) -> None:
     """Merge the small files that batches left in the large tables."""
     catalog = open_catalog(config)
-    for name in ("observations", "images", "features", "pairs"):
+    for name in ("observations", "pages", "images", "features", "pairs"):
         catalog.table(name).compact()
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from curation.ingest.files import in_words, kind_of, revision_of
 from curation.ingest.names import escape
-from curation.ingest.offers import Common, Event, Known, Passed, failed
+from curation.ingest.offers import Event, Known, Located, Passed, failed
 from curation.recipe import Limits
 from data_catalog.schema import Reason
 
@@ -29,7 +29,7 @@ class Container:
 
 
 def containers(
-    files: Sequence[str], config: Common, limits: Limits, known: Known, extra: str = ""
+    files: Sequence[str], config: Located, limits: Limits, known: Known, extra: str = ""
 ) -> Iterator[Container | Event]:
     """Give the files that must be opened; for the others, events that say why not."""
     how = _how(config, limits, extra)
@@ -64,7 +64,7 @@ def fixed_folder(pattern: str) -> str:
     return "/".join(parts[:plain]) or ("/" if pattern.startswith("/") else ".")
 
 
-def _how(config: Common, limits: Limits, extra: str) -> str:
+def _how(config: Located, limits: Limits, extra: str) -> str:
     text = config.model_dump_json(exclude={"name", "path", "metadata"})
     bounds = (limits.max_bytes, limits.max_archive_bytes, limits.max_archive_ratio)
     return hashlib.blake2b(f"{text}{bounds}{extra}".encode(), digest_size=6).hexdigest()

@@ -13,11 +13,11 @@ from curation.errors import SourceError
 from curation.ingest.files import matching_files, revision_of
 from curation.ingest.filters import Fields, Filter, Predicate
 from curation.ingest.names import clean_member, escape, glob_matcher, picture_stem, stem, unescape
-from curation.ingest.offers import Common
+from curation.ingest.offers import Located
 from curation.ingest.records import About, BadRecord, Record, about, read_records
 
 
-class Filtered(Common, Filter):
+class Filtered(Located, Filter):
     """Keys of sources that choose by tags, fields and names."""
 
     include: tuple[str, ...] = Field(

@@ -7,9 +7,9 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from curation.ingest.files import (
     in_words,
@@ -25,26 +25,31 @@ from curation.ingest.joined import Filtered, with_column
 from curation.ingest.names import escape, unsafe
 from curation.ingest.offers import Event, Found, Known, Passed, compare, failed
 from curation.ingest.records import BadRecord, Record, about
+from curation.ingest.web.settings import NO_CONTACT, ListColumns, WebSettings
 from curation.recipe import Limits
 from data_catalog.schema import Reason
 
 
-class MetadataConfig(Filtered):
-    """`kind = "metadata"`: the rows of a table (or of several, by a pattern) say which pictures."""
+class MetadataConfig(Filtered, ListColumns, WebSettings):
+    """`kind = "metadata"`: the rows of a table (or of several, by a pattern) say which pictures.
+
+    With `url_column` the pictures are fetched from the web, and the keys for that count.
+    """
 
     kind: Literal["metadata"] = Field("metadata", description="a table that names its pictures")
     images: str | None = Field(
         None, description="folder that the paths are relative to; the default is the table's own"
     )
     path_column: str = Field("path", description="column with the picture's path")
-    label_column: str = Field("label", description="column with the label")
-    tags_column: str = Field("tags", description="column with the tags")
-    tags_separator: str | None = Field(
-        None,
-        min_length=1,
-        description="what separates tags in one text; the default is a comma, or blanks where "
-        "there is no comma",
+    url_column: str | None = Field(
+        None, description="column with the picture's URL; `path_column` does not count then"
     )
+
+    @model_validator(mode="after")
+    def _has_contact(self) -> Self:
+        if self.url_column is not None and not self.contact:
+            raise ValueError(NO_CONTACT)
+        return self
 
     @classmethod
     def _other_paths(cls) -> tuple[str, ...]:
@@ -113,7 +118,7 @@ class MetadataSource:
         """Look at the file that a row names, without trusting the name."""
         where = f" (named in {record.where})"
         if "://" in relative:
-            detail = "is a URL; this source reads files" + where
+            detail = "is a URL; set `url_column` to fetch it" + where
             return failed(row.locator, Reason.UNREADABLE, detail, record=row)
         if problem := unsafe(relative):
             return failed(row.locator, Reason.UNSAFE_NAME, problem + where, record=row)

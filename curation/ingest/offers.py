@@ -6,9 +6,10 @@ import hashlib
 import json
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Protocol, Self, TypeAlias
+from typing import Any, ClassVar, Final, Protocol, Self, TypeAlias
+from urllib.parse import urlsplit
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from curation.ingest.filters import Fields
 from curation.ingest.names import escape
 from curation.recipe import Limits
-from data_catalog.schema import Reason
+from data_catalog.schema import PAGES, Reason
 
 _GLOB_CHARACTERS = frozenset("*?[{")
 
@@ -99,7 +100,61 @@ class Complete:
     revision: str
 
 
-Event: TypeAlias = Offer | Passed | Complete
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a crawl fetched besides pictures; stored in the table `pages`.
+
+    Attributes
+    ----------
+    url : str
+        Empty for the crawl as a whole.
+    kind : str
+        page, robots, sitemap, feed, listing or crawl.
+    crawl : str
+        Id of the crawl; ids sort by the time at which they began.
+    etag, last_modified : str or None
+        Validators for the next, conditional request.
+    found : str or None
+        What was read off it, a JSON object.
+    failure : Failure or None
+        Why it could not be had.
+    """
+
+    url: str
+    kind: str
+    crawl: str
+    etag: str | None = None
+    last_modified: str | None = None
+    found: str | None = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """How far a crawl has come: totals, and the same by host.
+
+    Attributes
+    ----------
+    pages, images, bytes : int
+        Fetched since the crawl began in this process.
+    errors : mapping of Reason to int
+    hosts : mapping of str to Traffic
+        The busiest hosts; theirs are empty.
+    """
+
+    pages: int = 0
+    images: int = 0
+    bytes: int = 0
+    errors: Mapping[str, int] = field(default_factory=dict)
+    hosts: Mapping[str, Traffic] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What came so far has taken long enough to come by: it is to be committed now."""
+
+
+Event: TypeAlias = Offer | Passed | Complete | Page | Traffic | Checkpoint
 
 
 class Source(Protocol):
@@ -131,20 +186,40 @@ class Common(BaseModel):
     name: str = Field(
         "",
         max_length=200,
-        description="how the source is called in reports; the default is the last part of `path`. "
-        "Keep it when the folder moves: what is known about pictures is stored under this name",
+        description="how the source is called in reports; the default is the last part of `path`, "
+        "or the host of its URL. Keep it when the source moves: what is known about pictures is "
+        "stored under this name",
     )
-    path: str = Field(min_length=1, description="where the pictures are")
     label: str | None = Field(
         None, description="one label for every picture of this source that has none of its own"
     )
 
+    # Key that the default name is made from.
+    _named_after: ClassVar[str] = "path"
+
     @model_validator(mode="before")
     @classmethod
     def _default_name(cls, data: Any) -> Any:
-        if isinstance(data, dict) and not data.get("name") and isinstance(data.get("path"), str):
-            return {**data, "name": default_name(data["path"])}
+        if isinstance(data, dict) and not data.get("name"):
+            place = data.get(cls._named_after)
+            first = place[0] if isinstance(place, list | tuple) and place else place
+            if isinstance(first, str):
+                return {**data, "name": default_name(first)}
         return data
+
+    def at(self, base: Path) -> Self:
+        """Give this config with its paths taken relative to `base`, the config file's folder."""
+        return self
+
+    def keeps(self) -> Callable[[str, tuple[str, ...], Fields], bool] | None:
+        """Compile what of (locator, tags, fields) this config keeps; None when it keeps all."""
+        return None
+
+
+class Located(Common):
+    """Keys of sources that are files."""
+
+    path: str = Field(min_length=1, description="where the pictures are")
 
     def at(self, base: Path) -> Self:
         """Give this config with its paths taken relative to `base`, the config file's folder."""
@@ -158,13 +233,11 @@ class Common(BaseModel):
     def _other_paths(cls) -> tuple[str, ...]:
         return ()
 
-    def keeps(self) -> Callable[[str, tuple[str, ...], Fields], bool] | None:
-        """Compile what of (locator, tags, fields) this config keeps; None when it keeps all."""
-        return None
-
 
 def default_name(path: str) -> str:
-    """Name a source after the last part of its path that is no pattern."""
+    """Name a source after the last part of its path that is no pattern, or its URL's host."""
+    if "://" in path:
+        return escape(urlsplit(path).hostname or path)[:200]
     parts = [p for p in path.replace("\\", "/").split("/") if p not in ("", ".", "..", "~")]
     plain = [p for p in parts if not _GLOB_CHARACTERS.intersection(p)]
     return escape((plain or parts or ["source"])[-1])[:200]
@@ -230,14 +303,19 @@ class Known:
     ----------
     observations
         Rows of `observations`, all of one source; the latest of each locator counts.
+    pages
+        Rows of `pages`, all of that source.
     """
 
-    def __init__(self, observations: pa.Table | None = None) -> None:
+    def __init__(self, observations: pa.Table | None = None, pages: pa.Table | None = None) -> None:
         if observations is None or observations.num_rows == 0:
             table = _COLUMNS.empty_table()
         else:
-            table = observations.sort_by("observed_at").select(_COLUMNS.names).combine_chunks()
+            if "observed_at" in observations.column_names:
+                observations = observations.sort_by("observed_at")
+            table = observations.select(_COLUMNS.names).combine_chunks()
         self._table = table
+        self.pages = PAGES.empty_table() if pages is None else pages
         locators = table.column("locator")
         hashes = np.fromiter(
             (hash(text) for chunk in locators.iterchunks() for text in chunk.to_pylist()),
@@ -252,6 +330,11 @@ class Known:
 
     def __len__(self) -> int:
         return int(self._table.num_rows)
+
+    @property
+    def table(self) -> pa.Table:
+        """What `Known` can be made of again, oldest first: locator, revision, image, failure."""
+        return self._table
 
     def _row(self, locator: str) -> int:
         """Find the last row of a locator; -1 when there is none."""

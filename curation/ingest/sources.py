@@ -12,6 +12,8 @@ from curation.ingest.archive import ArchiveConfig, ArchiveSource
 from curation.ingest.folder import FolderConfig, FolderSource
 from curation.ingest.metadata import MetadataConfig, MetadataSource
 from curation.ingest.offers import Complete, Event, Known, Offer, Passed, ReadFailure, Source
+from curation.ingest.web.process import CrawledSource
+from curation.ingest.web.settings import ShopConfig, UrlsConfig, WaybackConfig
 from curation.ingest.webdataset import WebDatasetConfig, WebDatasetSource
 
 __all__ = [
@@ -24,15 +26,25 @@ __all__ = [
     "Offer",
     "Passed",
     "ReadFailure",
+    "ShopConfig",
     "Source",
     "SourceConfig",
+    "UrlsConfig",
+    "WaybackConfig",
     "WebDatasetConfig",
     "check_names",
     "open_source",
 ]
 
 SourceConfig: TypeAlias = Annotated[
-    FolderConfig | ArchiveConfig | WebDatasetConfig | MetadataConfig, Field(discriminator="kind")
+    FolderConfig
+    | ArchiveConfig
+    | WebDatasetConfig
+    | MetadataConfig
+    | UrlsConfig
+    | ShopConfig
+    | WaybackConfig,
+    Field(discriminator="kind"),
 ]
 
 
@@ -45,8 +57,10 @@ def open_source(config: SourceConfig) -> Source:
             return ArchiveSource(config)
         case WebDatasetConfig():
             return WebDatasetSource(config)
-        case MetadataConfig():
+        case MetadataConfig(url_column=None):
             return MetadataSource(config)
+        case MetadataConfig() | UrlsConfig() | ShopConfig() | WaybackConfig():
+            return CrawledSource(config)
 
 
 def check_names(configs: Sequence[SourceConfig]) -> None:

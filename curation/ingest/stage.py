@@ -17,12 +17,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from curation.errors import CrawlDiedError
 from curation.ingest.names import escape
-from curation.ingest.offers import Complete, Event, Known, Offer, Passed, ReadFailure, Source
+from curation.ingest.offers import (
+    Checkpoint,
+    Complete,
+    Event,
+    Known,
+    Offer,
+    Page,
+    Passed,
+    ReadFailure,
+    Source,
+    Traffic,
+)
 from curation.recipe import Limits
 from data_catalog.catalog import Catalog
 from data_catalog.packs import PackRef, PackWriter
-from data_catalog.schema import IMAGES, OBSERVATIONS, Reason
+from data_catalog.schema import IMAGES, OBSERVATIONS, PAGES, Reason
 
 _MOST_ROWS: Final = 10_000  # of one batch; many where only labels changed or nothing is readable
 _LONG_AGO: Final = datetime.datetime.min.replace(tzinfo=datetime.UTC)
@@ -30,6 +42,7 @@ _READERS: Final = 4
 _READ_AHEAD: Final = 32
 _READ_AHEAD_BYTES: Final = 64 << 20
 _SECONDS_BETWEEN_REPORTS: Final = 0.2
+_CRAWLS: Final = 3  # times that a crawl may die before that is an error
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +55,7 @@ class IngestProgress:
     known: int
     failed: int
     bytes: int
+    traffic: Traffic | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +78,8 @@ class IngestCounts:
         New observations without bytes. `seen` is `new + known + repeated` and all of these.
     bytes : int
         Of the images stored.
+    traffic : Traffic or None
+        What a crawl fetched, by host.
     """
 
     source: str
@@ -74,6 +90,7 @@ class IngestCounts:
     filtered: int
     failed: Mapping[str, int]
     bytes: int
+    traffic: Traffic | None = None
 
 
 def ingest(
@@ -110,11 +127,30 @@ def ingest(
     StorageError
         If the catalog cannot be written to.
     """
-    known = _known(catalog, source.name)
-    run = _Ingest(catalog, source.name, known, _ImageIds.load(catalog), frozenset(tombstones))
+    so_far: IngestCounts | None = None
+    for restarts_left in reversed(range(_CRAWLS)):
+        run = _Ingest.begin(catalog, source.name, tombstones)
+        try:
+            _ingest(run, source, limits, progress)
+        except CrawlDiedError:
+            # A hostile page may kill its crawl; the next one leaves that page out.
+            if not restarts_left:
+                raise
+            so_far = run.counts(so_far)
+            continue
+        break
+    return run.counts(so_far)
+
+
+def _ingest(
+    run: _Ingest,
+    source: Source,
+    limits: Limits,
+    progress: Callable[[IngestProgress], None] | None,
+) -> None:
     reported = 0.0
     try:
-        for event, result in _read_all(source, known, limits):
+        for event, result in _read_all(source, run.known, limits):
             run.take(event, result)
             now = time.monotonic()
             if progress is not None and now - reported > _SECONDS_BETWEEN_REPORTS:
@@ -130,13 +166,13 @@ def ingest(
         raise
     if progress is not None:
         progress(run.progress())
-    return run.counts()
 
 
 def _known(catalog: Catalog, name: str) -> Known:
     columns = ["locator", "revision", "image_id", "failure", "observed_at"]
-    rows = catalog.table("observations").read(columns=columns, where=pc.field("source") == name)
-    return Known(rows)
+    of_source = pc.field("source") == name
+    rows = catalog.table("observations").read(columns=columns, where=of_source)
+    return Known(rows, catalog.table("pages").read(where=of_source))
 
 
 _Result = bytes | ReadFailure | None
@@ -230,6 +266,8 @@ class _Ingest:
     writer: PackWriter | None = None
     images: list[tuple[str, PackRef]] = field(default_factory=list)
     rows: list[dict[str, Any]] = field(default_factory=list)
+    pages: list[dict[str, Any]] = field(default_factory=list)
+    traffic: Traffic | None = None
     seen: int = 0
     new: int = 0
     unchanged: int = 0
@@ -238,6 +276,12 @@ class _Ingest:
     failures: Counter[str] = field(default_factory=Counter)
     stored_bytes: int = 0
     last_time: datetime.datetime = _LONG_AGO
+
+    @classmethod
+    def begin(cls, catalog: Catalog, source: str, tombstones: set[str]) -> _Ingest:
+        """Begin with what the catalog knows."""
+        known, ids = _known(catalog, source), _ImageIds.load(catalog)
+        return cls(catalog, source, known, ids, frozenset(tombstones))
 
     def take(self, event: Event, result: _Result) -> None:
         """Take one event of the source in; commit when the batch is full."""
@@ -249,11 +293,37 @@ class _Ingest:
                 return
             case Complete():
                 self._observe(Offer(event.locator, event.revision))
+            case Page():
+                self._take_page(event)
+            case Traffic():
+                self.traffic = event
+                return
+            case Checkpoint():
+                self.commit()
+                return
             case Offer():
                 self.seen += 1
                 self._take_offer(event, result)
-        if len(self.rows) >= _MOST_ROWS or (self.writer is not None and self.writer.full):
+        if len(self.rows) + len(self.pages) >= _MOST_ROWS or (
+            self.writer is not None and self.writer.full
+        ):
             self.commit()
+
+    def _take_page(self, page: Page) -> None:
+        self.pages.append(
+            {
+                "source": self.source,
+                "url": page.url,
+                "kind": page.kind,
+                "crawl": page.crawl,
+                "etag": page.etag,
+                "last_modified": page.last_modified,
+                "found": page.found,
+                "failure": page.failure.reason.value if page.failure else None,
+                "detail": page.failure.detail if page.failure else None,
+                "fetched_at": self._now(),
+            }
+        )
 
     def _take_offer(self, offer: Offer, result: _Result) -> None:
         if offer.failure is not None:
@@ -301,9 +371,6 @@ class _Ingest:
         failure: str | None = None,
         detail: str | None = None,
     ) -> None:
-        # Strictly rising, so that the order of observations can be told from their times.
-        now = datetime.datetime.now(datetime.UTC)
-        self.last_time = max(now, self.last_time + datetime.timedelta(microseconds=1))
         self.rows.append(
             {
                 "source": self.source,
@@ -315,12 +382,18 @@ class _Ingest:
                 "image_id": image_id,
                 "failure": failure,
                 "detail": detail,
-                "observed_at": self.last_time,
+                "observed_at": self._now(),
             }
         )
 
+    def _now(self) -> datetime.datetime:
+        """Give the time, strictly rising, so that the order of rows can be told from it."""
+        now = datetime.datetime.now(datetime.UTC)
+        self.last_time = max(now, self.last_time + datetime.timedelta(microseconds=1))
+        return self.last_time
+
     def commit(self) -> None:
-        """Seal the pack, then commit images, then observations."""
+        """Seal the pack, then commit images, then observations, then pages."""
         if self.writer is not None:
             try:
                 self.writer.close()
@@ -343,6 +416,9 @@ class _Ingest:
                 pa.Table.from_pylist(self.rows, schema=OBSERVATIONS)
             )
             self.rows.clear()
+        if self.pages:
+            self.catalog.table("pages").append(pa.Table.from_pylist(self.pages, schema=PAGES))
+            self.pages.clear()
 
     def commit_or_discard(self) -> None:
         """Save the batch in hand after an error, if it can be saved at all."""
@@ -359,23 +435,37 @@ class _Ingest:
             self.writer = None
         self.images.clear()
         self.rows.clear()
+        self.pages.clear()
 
     def progress(self) -> IngestProgress:
         """Give the counts so far."""
         failed = sum(self.failures.values())
         return IngestProgress(
-            self.source, self.seen, self.new, self.unchanged, failed, self.stored_bytes
-        )
-
-    def counts(self) -> IngestCounts:
-        """Give the final counts."""
-        return IngestCounts(
-            escape(self.source),
+            self.source,
             self.seen,
             self.new,
             self.unchanged,
-            self.repeated,
-            self.filtered,
-            dict(sorted(self.failures.items())),
+            failed,
             self.stored_bytes,
+            self.traffic,
+        )
+
+    def counts(self, before: IngestCounts | None = None) -> IngestCounts:
+        """Give the final counts; `before` are those of a run that this one went on from."""
+        new, repeated, stored = self.new, self.repeated, self.stored_bytes
+        failures = self.failures.copy()
+        if before is not None:
+            new, repeated = new + before.new, repeated + before.repeated
+            stored += before.bytes
+            failures.update(before.failed)
+        return IngestCounts(
+            escape(self.source),
+            self.seen,
+            new,
+            max(0, self.seen - new - repeated - failures.total()),
+            repeated,
+            self.filtered,
+            dict(sorted(failures.items())),
+            stored,
+            self.traffic,
         )

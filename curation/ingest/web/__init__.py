@@ -1,0 +1,1 @@
+"""Pictures from the web: shops, archives, lists of URLs."""

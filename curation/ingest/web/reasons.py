@@ -1,0 +1,116 @@
+"""Why a URL gave nothing: what Scrapy and Twisted raise, and statuses, as stored reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from OpenSSL import SSL
+from scrapy.exceptions import (
+    CannotResolveHostError,
+    DownloadCancelledError,
+    DownloadConnectionRefusedError,
+    DownloadFailedError,
+    DownloadTimeoutError,
+    ResponseDataLossError,
+    UnsupportedURLSchemeError,
+)
+from service_identity import VerificationError
+from twisted.web.client import ResponseFailed
+from twisted.web.http import _DataLoss
+
+from curation.ingest.names import escape
+from curation.ingest.offers import Failure
+from curation.ingest.web.guard import failure_kind
+from data_catalog.schema import Reason
+
+# They may be gone at the next run.
+TRANSIENT: Final = frozenset(
+    {
+        Reason.SERVER_ERROR,
+        Reason.RATE_LIMITED,
+        Reason.DNS_FAILURE,
+        Reason.CONNECTION_FAILED,
+        Reason.TLS_FAILURE,
+        Reason.FETCH_TIMED_OUT,
+        Reason.CUT_SHORT,
+    }
+)
+
+# They cost nothing to find out again, and depend on settings.
+RECONSIDERED: Final = frozenset({Reason.ROBOTS_DENIED, Reason.ADDRESS_REFUSED})
+
+_RULES: Final[tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Reason], ...]] = (
+    (DownloadTimeoutError, Reason.FETCH_TIMED_OUT),
+    (CannotResolveHostError, Reason.DNS_FAILURE),
+    ((SSL.Error, VerificationError), Reason.TLS_FAILURE),
+    ((ResponseDataLossError, _DataLoss), Reason.CUT_SHORT),
+    (DownloadCancelledError, Reason.FILE_TOO_LARGE),
+    (UnsupportedURLSchemeError, Reason.URL_REFUSED),
+    ((DownloadConnectionRefusedError, DownloadFailedError, OSError), Reason.CONNECTION_FAILED),
+)
+
+
+class LeftAloneError(Exception):
+    """A request that is not made, for a reason found before."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+def of_exception(error: BaseException) -> Failure | None:
+    """Give the reason for an exception of a download; None when it is our own mistake."""
+    causes = list(_causes(error))
+    for cause in causes:
+        if isinstance(cause, LeftAloneError):
+            return Failure(cause.reason, escape(str(cause)))
+    kind = failure_kind(error)
+    if kind is not None:
+        return Failure(_GUARD[kind], _words(causes[-1]))
+    for kinds, reason in _RULES:
+        for cause in causes:
+            if isinstance(cause, kinds):
+                return Failure(reason, _words(cause))
+    return None
+
+
+_GUARD: Final = {
+    "address_refused": Reason.ADDRESS_REFUSED,
+    "redirect_refused": Reason.REDIRECT_REFUSED,
+    "header_too_large": Reason.HTTP_ERROR,
+    "body_too_large": Reason.FILE_TOO_LARGE,
+    "body_damaged": Reason.CORRUPT,
+}
+
+
+def of_status(status: int) -> Failure | None:
+    """Give the reason for a status; None for 200 and 304."""
+    if status in (200, 304):
+        return None
+    if status in (404, 410):
+        return Failure(Reason.NOT_FOUND, f"status {status}")
+    if status == 429:
+        return Failure(Reason.RATE_LIMITED, f"status {status}")
+    if status >= 500:
+        return Failure(Reason.SERVER_ERROR, f"status {status}")
+    return Failure(Reason.HTTP_ERROR, f"status {status}")
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Walk through what an exception was made of."""
+    waiting, seen = [error], set()
+    while waiting:
+        cause = waiting.pop(0)
+        if id(cause) in seen:
+            continue
+        seen.add(id(cause))
+        yield cause
+        inner = [cause.__cause__, cause.__context__]
+        reasons = getattr(cause, "reasons", ()) if isinstance(cause, ResponseFailed) else ()
+        waiting += [e for e in inner if e is not None] + [failure.value for failure in reasons]
+
+
+def _words(error: BaseException) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return escape(text[:300])
