@@ -119,7 +119,12 @@ def _run(work: Callable[[], Result]) -> Result:
 @app.command()
 def init(
     path: Annotated[Path, typer.Argument(help="File to write.")] = CONFIG,
-    images: Annotated[str, typer.Option(help="Folder of pictures.")] = "images",
+    images: Annotated[
+        str, typer.Option(help="Folder of pictures, or the URL of a web shop.")
+    ] = "images",
+    contact: Annotated[
+        str, typer.Option(help="Who crawls a shop: an e-mail address or a page.")
+    ] = "",
     name: Annotated[str, typer.Option(help="Name of the dataset.")] = "dataset",
     root: Annotated[str, typer.Option(help="Where the dataset will live.")] = "data",
 ) -> None:
@@ -128,7 +133,7 @@ def init(
     from flows.template import render
 
     def work() -> None:
-        text = render(name, root, images)
+        text = render(name, root, images, web={"contact": contact} if contact else None)
         parse_text(text, name="init", folder=path.resolve().parent)
         try:
             with path.open("x", encoding="utf-8") as file:
@@ -137,7 +142,7 @@ def init(
             raise ConfigError(f"{path} exists already; remove it or name another file") from None
 
     _run(work)
-    _print(f"wrote {path}; set `path` of [[sources]], then run: nonesuch rebuild -c {path}")
+    _print(f"wrote {path}; look through [[sources]], then run: nonesuch rebuild -c {path}")
 
 
 @app.command()
@@ -349,7 +354,7 @@ def demo(
     products: Annotated[int, typer.Option(min=20, help="Products to draw.")] = 300,
     as_json: JsonOption = False,
 ) -> None:
-    """Draw product pictures with planted defects, run the main job, show what was caught."""
+    """Open a web shop with planted defects, scrape it, run the main job, show what was caught."""
     from flows import progress
     from flows.demo import run_demo
 

@@ -1,16 +1,21 @@
-"""The demo: draw a set with planted defects, run the main job on it, count what was caught."""
+"""The demo: scrape a shop with planted defects, run the main job on it, count what was caught."""
 
 from __future__ import annotations
 
+import socket
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 from pydantic import BaseModel
 
 from curation.ingest.selection import current, unread_id
+from curation.ingest.sources import ShopConfig
+from curation.localshop.server import LocalShop
 from curation.synthetic import PlantedImage, write_demo_set
 from data_catalog.schema import Reason, Verdict
 from flows import progress, tasks
@@ -51,19 +56,20 @@ class DemoOutcome(BaseModel):
 
 
 def run_demo(folder: Path, *, seed: int, products: int) -> DemoOutcome:
-    """Draw the set below `folder`, rebuild and publish it, and hold the verdicts against the plan.
+    """Open a shop below `folder`, scrape, judge and publish it, hold the verdicts against the plan.
 
-    Run again, it draws the same pictures and finds nothing new.
+    Run again, it opens the same shop at the same place and finds nothing new.
     """
     began = time.perf_counter()
     file = _begin(folder, seed, products)
+    config = load(file)
     with progress.stage("draw pictures") as stage:
         planted = write_demo_set(folder, seed=seed, products=products)
         stage.result = (
             f"{len(planted)} pictures, {sum(p.defect is not None for p in planted)} planted"
         )
-    config = load(file)
-    rebuild(config)
+    with _shop(folder / "images", seed, config):
+        rebuild(config)
     published = publish(config)
     rows, sound, accepted = score(planted, *_outcome(config), config)
     return DemoOutcome(
@@ -88,13 +94,43 @@ def _begin(folder: Path, seed: int, products: int) -> Path:
     head = f"# The demo of seed {seed} with {products} products.\n"
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        file.write_text(head + render("demo", "catalog", "images"), encoding="utf-8")
+        text = render("demo", "catalog", f"http://127.0.0.1:{_free_port()}/", web=_WEB)
+        file.write_text(head + text, encoding="utf-8")
     elif not file.read_text("utf-8").startswith(head):
         raise ConfigError(
             f"{file} is not that of the demo of seed {seed} with {products} products; "
             "name another folder, or remove this one"
         )
     return file
+
+
+# The shop is our own and on this machine: nobody is kept waiting by haste.
+_WEB: Final = {
+    "contact": "https://github.com/nonesuch/nonesuch",
+    "per_host": 8,
+    "delay": 0.0,
+    "autothrottle": False,
+    "timeout": 10.0,
+    "allow_hosts": ["127.0.0.1"],
+}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _shop(pictures: Path, seed: int, config: DatasetConfig) -> LocalShop:
+    """Open the shop where the configuration says that it is."""
+    shops = [source for source in config.sources if isinstance(source, ShopConfig)]
+    place = urlsplit(shops[0].start_urls[0]) if shops else None
+    if place is None or place.hostname != "127.0.0.1" or place.port is None:
+        raise ConfigError(
+            "the demo's configuration must have a shop at http://127.0.0.1:<port>/; take your "
+            "changes back, or name another folder"
+        )
+    return LocalShop(pictures, seed=seed, port=place.port)
 
 
 Verdicts = Mapping[str, tuple[str, frozenset[str]]]
@@ -106,11 +142,16 @@ def _outcome(config: DatasetConfig) -> tuple[dict[str, str], Verdicts]:
     observations = catalog.table("observations").read()
     verdicts = catalog.table("verdicts").read()
     items = {
-        row["locator"]: row["image_id"] or unread_id(row["source"], row["locator"])
+        unquote(urlsplit(row["locator"]).path).rpartition("/")[2]: row["image_id"]
+        or unread_id(row["source"], row["locator"])
         for row in observations.select(["source", "locator", "image_id"]).to_pylist()
     }
     assert current(observations, config.sources).num_rows == verdicts.num_rows
     return items, _by_item(verdicts)
+
+
+def _file_name(url: str) -> str:
+    return unquote(urlsplit(url).path).rpartition("/")[2]
 
 
 def _by_item(verdicts: pa.Table) -> Verdicts:
@@ -152,9 +193,9 @@ def score(
     ]
     alarms = Counter(reason for name in sound for reason in reasons(name))
     rows = []
-    kinds = dict.fromkeys(image.defect for image in planted if image.defect is not None)
-    for kind in kinds:
-        those = [image for image in planted if image.defect is kind]
+    defects = [(image, _met(image.defect)) for image in planted if image.defect is not None]
+    for kind in dict.fromkeys(kind for _, kind in defects):
+        those = [image for image, defect in defects if defect is kind]
         if kind is Reason.COLOURWAY:
             expected, caught = _colourways(those, reasons, config)
         else:
@@ -171,6 +212,11 @@ def score(
     rows.append(_same_bytes(planted, items))
     good = sum(verdicts[items[name]][0] == Verdict.ACCEPTED.value for name in sound)
     return rows, len(sound), good
+
+
+def _met(defect: Reason) -> Reason:
+    """Give what a crawl calls a defect: a link out of the folder is a redirect out of the web."""
+    return Reason.REDIRECT_REFUSED if defect is Reason.LINK_OUTSIDE else defect
 
 
 def _caught(image: PlantedImage, kind: Reason, reasons: object) -> bool:

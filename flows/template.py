@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 from curation.grouping import DuplicateRules
 from curation.ingest.folder import FolderConfig
+from curation.ingest.web.settings import ShopConfig, WebSettings, is_one_url
 from curation.judging import Rules
 from curation.recipe import Detector, Limits, Recipe
 from flows.settings import Publishing, Running
@@ -26,8 +27,8 @@ root = {root}  # folder or fsspec URL (s3://bucket/folder)
 # storage_options = {{}}  # handed to fsspec, e.g. {{ key = "…", secret = "…" }}
 
 [[sources]]
-kind = "folder"  # folder | archive | webdataset | metadata
-path = {path}
+kind = "{kind}"  # folder | archive | webdataset | metadata | urls | shop | wayback
+{place}
 """
 
 # Where the default is to have none.
@@ -36,6 +37,12 @@ _EXAMPLES: Final[Mapping[str, str]] = {
     "label": '"shoe"',
     "metadata": '"images.csv"',
     "tags_separator": '";"',
+    "contact": '"you@example.org"',
+    "user_agent": '"Nonesuch/0.1 (+https://example.org/about-our-crawls)"',
+    "max_pages": "10000",
+    "max_images": "100000",
+    "max_bytes": "10000000000",
+    "max_minutes": "600",
 }
 
 
@@ -43,16 +50,24 @@ _EXAMPLES: Final[Mapping[str, str]] = {
 _DETECTOR: Final = Detector(cascade="haarcascade_frontalface_default", margin_top=0.6)
 
 
-def render(name: str, root: str, path: str) -> str:
+def render(name: str, root: str, place: str, *, web: Mapping[str, Any] | None = None) -> str:
     """Write a configuration file with every key, its default and what it means.
 
     Parameters
     ----------
-    name, root, path : str
-        Name of the dataset, its root, and the folder of its first source.
+    name, root : str
+        Name of the dataset, and its root.
+    place : str
+        Where pictures come from: a folder, or the URL of a web shop.
+    web : mapping, optional
+        Keys of `[web]` that are set.
     """
-    quoted = {key: _toml(value) for key, value in (("name", name), ("root", root), ("path", path))}
-    parts = ["\n".join([_HEAD.format(**quoted).rstrip(), *_source(path)])]
+    if is_one_url(place):
+        kind, where, source = "shop", f"start_urls = {_toml([place])}", _shop(place)
+    else:
+        kind, where, source = "folder", f"path = {_toml(place)}", _folder(place)
+    head = _HEAD.format(name=_toml(name), root=_toml(root), kind=kind, place=where)
+    parts = ["\n".join([head.rstrip(), *source]), "\n".join(["[web]", *_web(web or {})])]
     parts += [
         "\n".join(["[recipe]", *_keys(Recipe(), commented=False)]),
         "\n".join(
@@ -85,13 +100,33 @@ def _keys(section: BaseModel, *, commented: bool) -> Iterator[str]:
         yield f"{mark}{name} = {_toml(value)}{_comment(field)}"
 
 
-def _source(path: str) -> Iterator[str]:
+def _folder(path: str) -> Iterator[str]:
     """Give the keys of a folder, but for those that every source needs."""
-    source = FolderConfig(path=path or ".")
-    for name, field in FolderConfig.model_fields.items():
-        if name not in ("kind", "path"):
-            value = _EXAMPLES.get(name) or _toml(getattr(source, name))
-            yield f"# {name} = {value}{_comment(field)}"
+    return _optional(FolderConfig(path=path or "."), {"kind", "path"})
+
+
+def _shop(url: str) -> Iterator[str]:
+    """Give the keys of a shop; how it is fetched stands in `[web]`."""
+    shop = ShopConfig(start_urls=(url,), contact="-")
+    return _optional(shop, {"kind", "start_urls", *WebSettings.model_fields})
+
+
+def _optional(source: BaseModel, without: Set[str]) -> Iterator[str]:
+    for name, field in type(source).model_fields.items():
+        if name not in without:
+            yield _commented(name, getattr(source, name), field)
+
+
+def _web(chosen: Mapping[str, Any]) -> Iterator[str]:
+    settings = WebSettings.model_validate(dict(chosen))
+    for name, field in WebSettings.model_fields.items():
+        line = _commented(name, getattr(settings, name), field)
+        # What is set shows as it is set; the rest shows its default or an example.
+        yield f"{name} = {_toml(chosen[name])}{_comment(field)}" if name in chosen else line
+
+
+def _commented(name: str, value: Any, field: FieldInfo) -> str:
+    return f"# {name} = {_EXAMPLES.get(name) or _toml(value)}{_comment(field)}"
 
 
 def _rules(rules: Rules) -> Iterator[str]:

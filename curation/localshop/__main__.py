@@ -17,7 +17,12 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         folder = _pictures(options.folder, options.seed)
         shop = LocalShop(
-            folder, seed=options.seed, port=options.port, log=options.log, delay=options.delay
+            folder,
+            seed=options.seed,
+            port=options.port,
+            faults=not options.no_faults,
+            log=options.log,
+            delay=options.delay,
         )
         shop.start()
     except OSError as error:
@@ -42,13 +47,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("folder", type=Path, help="with the pictures; gets those of the demo when it has none")
-    add("--port", type=int, default=0, help="default: any that is free")
+    add("--port", type=_port, default=0, help="default: any that is free")
     add("--seed", type=int, default=0, help="decides on products, pages and faults")
     add("--log", type=Path, help="file that gets a JSON line for every request")
+    add("--no-faults", action="store_true", help="nothing goes wrong")
     add("--delay", type=float, default=0.0, help="seconds that every answer takes longer")
     add("--ready-file", type=Path, help="gets the URL once the shop is open")
     add("--until-eof", action="store_true", help="close when the standard input ends")
     return parser
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"must be from 0 to 65535, got {text!r}")
+    return int(text)
 
 
 def _pictures(folder: Path, seed: int) -> Path:

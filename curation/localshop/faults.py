@@ -92,7 +92,7 @@ BAD_PAGES: Final[Mapping[Fault, str]] = {
     Fault.SITEMAP_ENTITIES: "/sitemaps/entities.xml",
     Fault.SITEMAP_BOMB: "/sitemaps/bomb.xml.gz",
 }
-UNLISTED: Final = f"{PRODUCTS}unlisted"  # only the NOFOLLOW page links to it
+UNLISTED: Final = "unlisted"  # handle of what only the NOFOLLOW page links to
 LOCAL_FILE: Final = "file:///etc/passwd"
 METADATA: Final = "http://169.254.169.254/latest/meta-data/"
 
@@ -101,10 +101,11 @@ _SIZE: Final = (720, 576)  # height, width of pictures that are drawn for faults
 
 @dataclass(frozen=True, slots=True)
 class Planted:
-    """A fault and the product that has it."""
+    """A fault and the product that has it; `noun` is what its picture shows."""
 
     fault: Fault
     product: Product
+    noun: str
 
     @property
     def image(self) -> str:
@@ -122,7 +123,7 @@ class Planted:
         """The bytes that a crawl gets which copes with the fault."""
         if self.fault is Fault.WEB_PAGE:
             return b"<!DOCTYPE html><title>Oops</title><p>This picture is on its lunch break.</p>"
-        return _draw(self.image)
+        return _draw(self.image, self.noun)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,17 +177,16 @@ def plan_faults(
     planted = []
     for number, kind in enumerate((k for k in Fault if k not in BAD_PAGES), after + 1):
         # Those left out are made, too: the others are to be the same with and without them.
-        product = _product(rng, kind, number, names)
+        noun = rng.choice(tuple(NOUNS))
+        product = _product(rng, kind, number, noun, names)
         if kind in kinds:
-            planted.append(Planted(kind, product))
-    links = tuple(media_path(name) for name in outside) if Fault.TO_FILE in kinds else ()
-    return Faults(frozenset(kinds), tuple(planted), links)
+            planted.append(Planted(kind, product, noun))
+    return Faults(frozenset(kinds), tuple(planted), tuple(map(media_path, outside)))
 
 
 def _product(
-    rng: random.Random, kind: Fault, number: int, taken: Collection[str]
+    rng: random.Random, kind: Fault, number: int, noun: str, taken: Collection[str]
 ) -> Product:
-    noun = rng.choice(tuple(NOUNS))
     name = f"odd-{kind}.jpg"
     while name in taken:
         name = f"odd-{name}"
@@ -203,12 +203,12 @@ def _product(
         case Fault.OPTED_OUT_PAGE:
             return replace(product, robots="noai")
         case Fault.NOFOLLOW:
-            return replace(product, robots="nofollow", links=(UNLISTED,))
+            return replace(product, robots="nofollow", links=(PRODUCTS + UNLISTED,))
     return product
 
 
 @lru_cache(maxsize=64)
-def _draw(path: str) -> bytes:
-    """Draw a picture of a product; the path alone decides on what it looks like."""
+def _draw(path: str, noun: str) -> bytes:
+    """Draw a picture; its path decides on what it looks like."""
     rng = np.random.default_rng(list(path.encode()))
-    return encode(draw_product(rng, size=_SIZE, fill=0.75), ".jpg")
+    return encode(draw_product(rng, noun, size=_SIZE, fill=0.75), ".jpg")

@@ -15,7 +15,6 @@ from urllib.parse import urlencode
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from curation.localshop.plan import (
-    CATEGORIES,
     COLLECTIONS,
     NAME,
     Form,
@@ -32,7 +31,8 @@ STYLESHEET: Final = "/assets/shop.css"
 PER_PAGE: Final = 24
 FEED_LIMIT: Final = 250  # products on a page of the feed, at most
 _PER_SITEMAP: Final = 5000
-_BESIDE: Final = 4  # products that a page links to
+_SHELF: Final = 5  # products of a category on the front page
+_BESIDE: Final = 5  # others that a product's page links to
 _WIDTHS: Final = (300, 480, 720, 1080)
 _CURRENCY: Final = "EUR"
 
@@ -54,6 +54,7 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        auto_reload=False,
     )
     environment.filters["price"] = lambda cents: f"{cents / 100:.2f}"
     environment.globals.update(
@@ -61,7 +62,6 @@ def _environment() -> Environment:
         currency=_CURRENCY,
         stylesheet=STYLESHEET,
         private=PRIVATE,
-        collections=[(name, COLLECTIONS + slug(name)) for name in CATEGORIES],
     )
     return environment
 
@@ -114,24 +114,26 @@ class Pages:
         Scheme, host and port, without a slash at the end.
     width_of
         Gives the width of the picture at a path, or None where it comes in one size only.
-    extra_sitemaps
-        Paths of further files that the sitemap index names.
+    extra_sitemaps, extra_pages
+        Further paths that the sitemap index, and the last sitemap, name.
     """
 
     shop: Shop
     base: str
     width_of: Callable[[str], int | None]
     extra_sitemaps: tuple[str, ...] = ()
+    extra_pages: tuple[str, ...] = ()
 
     def _render(self, template: str, **values: object) -> str:
-        return _environment().get_template(template).render(values)
+        shelves = [(name, COLLECTIONS + slug(name)) for name in self.shop.collections]
+        return _environment().get_template(template).render(values, collections=shelves)
 
     # ------------------------------------------------------------------------------------ pages
 
     def home(self) -> str:
         """Render the front page: every category, and some of what is in it."""
         shelves = [
-            (name, COLLECTIONS + slug(name), [self._card(p) for p in products[:4]])
+            (name, COLLECTIONS + slug(name), [self._card(p) for p in products[:_SHELF]])
             for name, products in self.shop.collections.items()
         ]
         return self._render("home.html.j2", shelves=shelves)
@@ -139,7 +141,7 @@ class Pages:
     def collection(self, name: str, number: int, sort_by: str = "") -> str | None:
         """Render one page of a category, counted from 1; None when there is no such page."""
         products = self.shop.collections.get(name, ())
-        pages = max(1, ceil(len(products) / PER_PAGE))
+        pages = ceil(len(products) / PER_PAGE)
         if not 1 <= number <= pages:
             return None
         if sort_by:
@@ -319,7 +321,8 @@ class Pages:
             for p in products
         ]
         if which == len(paths) - 1:
-            others = ["/pages/about", PRIVATE, *(COLLECTIONS + slug(c) for c in CATEGORIES)]
+            lists = [COLLECTIONS + slug(name) for name in self.shop.collections]
+            others = ["/pages/about", PRIVATE, *lists, *self.extra_pages]
             entries.extend((self.base + other, "", []) for other in others)
         packed = path.endswith(".gz")
         # Pictures are named in the packed ones only, so that both kinds are there to be read.
@@ -329,3 +332,9 @@ class Pages:
 
 def _iso(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
+def is_forbidden(target: str) -> bool:
+    """Tell whether robots.txt asks robots to stay away from a path with its query."""
+    sorted_list = target.startswith(COLLECTIONS) and "sort_by" in target
+    return target.startswith((PRIVATE, "/search")) or sorted_list

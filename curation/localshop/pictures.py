@@ -110,7 +110,7 @@ def width_of(data: bytes) -> int | None:
     if data.startswith(b"\xff\xd8\xff"):
         try:
             height, width, *_ = simplejpeg.decode_jpeg_header(data, strict=False)
-        except ValueError:
+        except (ValueError, KeyError):  # no header, or one that breaks off
             return None
     elif data.startswith(b"\x89PNG\r\n\x1a\n") and len(data) >= 24:
         width, height = struct.unpack_from(">II", data, 16)

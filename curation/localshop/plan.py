@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from typing import Final, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 from zlib import crc32
 
 _Card = TypeVar("_Card")
@@ -171,7 +172,12 @@ class Shop:
 
 def media_path(name: str) -> str:
     """Give the path under which a picture of that file name is served."""
-    return MEDIA + quote(name)
+    return MEDIA + quote(os.fsencode(name))  # names that are no UTF-8 are served, too
+
+
+def media_name(path: str) -> str:
+    """Give the file name that a path below `MEDIA` stands for, however it is escaped."""
+    return os.fsdecode(unquote_to_bytes(path.removeprefix(MEDIA)))
 
 
 def slug(text: str) -> str:
@@ -190,8 +196,8 @@ _DECK: Final = (
 _MARKUPS: Final = (*[Markup.JSON_LD] * 5, *[Markup.MICRODATA] * 3, *[Markup.OPENGRAPH] * 2)
 
 
-def plan_shop(images: Sequence[str], *, seed: int) -> Shop:
-    """Make products of pictures, one to four of a kind together.
+def plan_shop(images: Sequence[str], *, seed: int, most: int = 4) -> Shop:
+    """Make products of pictures, one or several of a kind together.
 
     Parameters
     ----------
@@ -199,11 +205,13 @@ def plan_shop(images: Sequence[str], *, seed: int) -> Shop:
         File names. Each ends in exactly one product.
     seed
         One seed and one sequence of names give one shop.
+    most
+        Pictures that a product has at most.
     """
     rng = random.Random(seed)
     ways = _dealt(rng, _DECK)
     markups = _dealt(rng, _MARKUPS)
-    chunks = list(_chunks(rng, images))
+    chunks = list(_chunks(rng, images, most))
     rng.shuffle(chunks)
     products = []
     for number, (noun, names) in enumerate(chunks, 1):
@@ -249,18 +257,37 @@ def _dealt(rng: random.Random, deck: Sequence[_Card]) -> Iterator[_Card]:
         yield from rng.sample(deck, len(deck))
 
 
-def _chunks(rng: random.Random, images: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-    """Group names by what they show; what cannot be told from a name is put with anything."""
-    nouns = tuple(NOUNS)
-    groups: dict[str, list[str]] = {noun: [] for noun in nouns}
+def _chunks(
+    rng: random.Random, images: Sequence[str], most: int
+) -> Iterator[tuple[str, list[str]]]:
+    """Put pictures together that show the same, and those among them whose names say nothing.
+
+    The first picture of a product is the one that people see in lists, so that a named one, where
+    there is one, comes first.
+    """
+    groups: dict[str, list[str]] = {noun: [] for noun in NOUNS}
+    others: list[str] = []
     for name in images:
-        noun = name.partition("-")[0]
-        groups[noun if noun in groups else rng.choice(nouns)].append(name)
-    for noun, names in groups.items():
-        rng.shuffle(names)
-        start = 0
-        while start < len(names):
-            end = start + rng.choice((1, 2, 2, 3, 3, 4))
-            # The first picture is the one that people see in lists.
-            yield noun, sorted(names[start:end], key=lambda n: not n.startswith(noun))
-            start = end
+        groups.get(name.partition("-")[0], others).append(name)
+    chunks = [
+        (noun, part) for noun, names in groups.items() for part in _cut(rng, names, min(most, 2))
+    ]
+    rng.shuffle(others)
+    open_ = [names for _, names in chunks for _ in range(most - len(names))]
+    rng.shuffle(open_)
+    for name, names in zip(others, open_, strict=False):
+        names.append(name)
+    nouns = tuple(NOUNS)
+    left = others[len(open_) :]
+    yield from chunks
+    yield from ((rng.choice(nouns), names) for names in _cut(rng, left, most))
+
+
+def _cut(rng: random.Random, names: Sequence[str], most: int) -> Iterator[list[str]]:
+    """Cut into pieces of one to `most`, in random order."""
+    shuffled = rng.sample(names, len(names))
+    start = 0
+    while start < len(shuffled):
+        end = start + rng.randint(1, most)
+        yield shuffled[start:end]
+        start = end

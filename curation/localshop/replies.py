@@ -79,9 +79,9 @@ class Reply:
 Answer: TypeAlias = Reply | Callable[[], Reply]
 
 
-def page(text: str, modified: int | None = None, type: str = HTML) -> Reply:
-    """Answer with text that has an entity tag of its own."""
-    body = text.encode()
+def page(content: str | bytes, modified: int | None = None, type: str = HTML) -> Reply:
+    """Answer with content whose entity tag changes when it does."""
+    body = content.encode() if isinstance(content, str) else content
     tag = blake2b(body, digest_size=12).hexdigest()
     return Reply(body, type, etag=f'"{tag}"', modified=modified)
 

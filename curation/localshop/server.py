@@ -11,15 +11,17 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from email.utils import formatdate
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from curation.localshop.expectations import Expected, expected
+from curation.localshop.faults import USUAL, Fault, Faults, plan_faults
 from curation.localshop.pictures import DrawnPictures, FolderPictures, Pictures
-from curation.localshop.plan import plan_shop
+from curation.localshop.plan import Shop, plan_shop
 from curation.localshop.replies import Answer, Delivery, Reply, error
 from curation.localshop.requestlog import Entry, RequestLog
 from curation.localshop.site import Site
@@ -43,10 +45,20 @@ class LocalShop:
         Decides on everything that is not in the pictures.
     host, port
         Where to listen; port 0 takes any that is free, and keeps it when started again.
+    faults
+        What goes wrong beside what is for sale: the usual things, nothing, or those named.
     log
         File that gets a JSON line for every request.
     delay
         Seconds that every answer takes longer.
+    most
+        Pictures that a product has at most.
+
+    Attributes
+    ----------
+    shop : Shop
+        All products, those with faults last.
+    faults : Faults
     """
 
     def __init__(
@@ -56,11 +68,13 @@ class LocalShop:
         seed: int = 0,
         host: str = "127.0.0.1",
         port: int = 0,
+        faults: bool | Iterable[Fault] = True,
         log: Path | None = None,
         delay: float = 0.0,
+        most: int = 4,
     ) -> None:
         self.pictures = FolderPictures(pictures) if isinstance(pictures, Path) else pictures
-        self.shop = plan_shop(self.pictures.names, seed=seed)
+        self.faults, self.shop = _plan(self.pictures, seed, faults, most)
         self._address = (host, port)
         self._log, self._delay = log, delay
         self._site: Site | None = None
@@ -68,8 +82,8 @@ class LocalShop:
 
     @classmethod
     def generated(cls, products: int, *, seed: int = 0, log: Path | None = None) -> Self:
-        """Make a shop of so many pictures that are drawn as they are asked for, without faults."""
-        return cls(DrawnPictures(products), seed=seed, log=log)
+        """Make a shop of any size: one tiny picture a product, drawn when it is asked for."""
+        return cls(DrawnPictures(products), seed=seed, faults=False, log=log, most=1)
 
     @property
     def url(self) -> str:
@@ -79,14 +93,25 @@ class LocalShop:
             raise RuntimeError("the shop has no port yet; start it first, or give it one")
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
+    @property
+    def open_connections(self) -> int:
+        """How many clients are connected just now."""
+        return 0 if self._running is None else len(self._running.connections)
+
+    def expected(self) -> Expected:
+        """Tell what a polite crawl that copes with every fault comes to."""
+        return expected(self.shop, self.faults, self.pictures, self.url)
+
     def start(self) -> None:
-        """Open the shop; OSError where the address is taken."""
+        """Open the shop, if it is not open already; OSError where the address is taken."""
+        if self._running is not None:
+            return
         host, port = self._address
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.create_server((host, port), family=family, backlog=1024)
         self._address = (host, listener.getsockname()[1])
         if self._site is None:
-            self._site = Site(self.shop, self.pictures, self.url)
+            self._site = Site(self.shop, self.pictures, self.url, self.faults)
         self._running = _Running(listener, self._site, self._log, self._delay)
 
     def stop(self) -> None:
@@ -108,6 +133,19 @@ class LocalShop:
         self.stop()
 
 
+def _plan(
+    pictures: Pictures, seed: int, faults: bool | Iterable[Fault], most: int
+) -> tuple[Faults, Shop]:
+    kinds = frozenset(USUAL if faults else ()) if isinstance(faults, bool) else frozenset(faults)
+    outside = pictures.outside if isinstance(pictures, FolderPictures) else ()
+    links = outside if Fault.TO_FILE in kinds else ()
+    sound = plan_shop([*pictures.names, *links], seed=seed, most=most)
+    planned = plan_faults(
+        kinds, seed=seed, names=pictures.names, outside=links, after=len(sound.products)
+    )
+    return planned, Shop(sound.products + tuple(p.product for p in planned.planted))
+
+
 class _Running:
     """A server from its start to its end, on a thread of its own."""
 
@@ -116,6 +154,7 @@ class _Running:
         self.log = None if log is None else RequestLog(log)
         self.connections: set[_Connection] = set()
         self.answering = 0
+        self._arriving: set[asyncio.Task[None]] = set()
         self._listener = listener
         self._loop = asyncio.new_event_loop()
         self._end = asyncio.Event()
@@ -127,13 +166,29 @@ class _Running:
             runner.run(self._serve())
 
     async def _serve(self) -> None:
-        server = await self._loop.create_server(lambda: _Connection(self), sock=self._listener)
+        self._listener.setblocking(False)
+        self._loop.add_reader(self._listener, self._accept)
         await self._end.wait()
-        server.close()
-        for connection in tuple(self.connections):
-            connection.drop()
-        while self.connections:
-            await asyncio.sleep(0)
+        self._loop.remove_reader(self._listener)
+        self._listener.close()
+        while self._arriving or self.connections:
+            for connection in tuple(self.connections):
+                connection.drop()
+            await asyncio.sleep(0.001)
+
+    def _accept(self) -> None:
+        # Not by asyncio's own server: closed at this very moment, it would forget the client.
+        try:
+            client, _ = self._listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        client.setblocking(False)
+        arrival = self._loop.create_task(self._welcome(client))
+        self._arriving.add(arrival)
+        arrival.add_done_callback(self._arriving.discard)
+
+    async def _welcome(self, client: socket.socket) -> None:
+        await self._loop.connect_accepted_socket(lambda: _Connection(self), client)
 
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._end.set)

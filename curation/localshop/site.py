@@ -7,21 +7,23 @@ import random
 import re
 from functools import partial
 from typing import Final
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 from PIL import Image
 
+from curation.localshop.faults import Faults
 from curation.localshop.pages import PRIVATE, SAMPLES, STYLESHEET, Pages, stylesheet
 from curation.localshop.pictures import Pictures, smaller, type_of
-from curation.localshop.plan import COLLECTIONS, MEDIA, Shop, media_path, slug
+from curation.localshop.plan import COLLECTIONS, MEDIA, Shop, media_name, media_path, slug
 from curation.localshop.replies import Answer, Reply, error, page
+from curation.localshop.scripts import scripts
 
 _SUFFIXED: Final = re.compile(r"(.+)_(\d{2,4})x(\.[A-Za-z]{3,4})", re.DOTALL)
 _XML: Final = "application/xml; charset=utf-8"
 _JSON: Final = "application/json; charset=utf-8"
 _FEED_DEFAULT: Final = 30  # products on a page of the feed that names no limit
 # A visitor may ask for any number of searches and feeds; only so many answers are kept.
-_KEPT: Final = 200_000
+_KEPT: Final = 20_000
 
 
 class Site:
@@ -30,12 +32,16 @@ class Site:
     Used by one thread only, but for the answers that are callables.
     """
 
-    def __init__(self, shop: Shop, pictures: Pictures, base: str) -> None:
+    def __init__(self, shop: Shop, pictures: Pictures, base: str, faults: Faults) -> None:
         self._pictures = pictures
         self._names = {media_path(name): name for name in pictures.names}
         self._products = {p.path: p for p in shop.products}
         self._collections = {COLLECTIONS + slug(name): name for name in shop.collections}
-        self._pages = Pages(shop, base, self._width)
+        bad = faults.bad_pages
+        sitemaps = tuple(path for path in bad if path.startswith("/sitemaps/"))
+        others = tuple(path for path in bad if path not in sitemaps)
+        self._pages = Pages(shop, base, self._width, sitemaps, others)
+        self._scripts = scripts(faults, self._pages.product)
         self._ready: dict[str, Reply] = {}
 
     def answer(self, target: str) -> Answer:
@@ -43,15 +49,18 @@ class Site:
         ready = self._ready.get(target)
         if ready is not None:
             return ready
-        url = urlsplit(target)
-        query = dict(parse_qsl(url.query))
-        if url.path.startswith(MEDIA):
-            return self._media(url.path, query)
-        reply = self._page(url.path, query)
+        path, _, parameters = target.partition("?")
+        script = self._scripts.get(path)
+        if script is not None:
+            return script()
+        query = dict(parse_qsl(parameters))
+        if path.startswith(MEDIA):
+            return self._media(path, query)
+        reply = self._page(path, query)
         if reply is None:
-            missing = page(self._pages.missing(unquote(url.path)))
+            missing = page(self._pages.missing(unquote(path)))
             return Reply(missing.body, status=404)
-        if not url.query or len(self._ready) < _KEPT:
+        if not parameters or len(self._ready) < _KEPT:
             self._ready[target] = reply
         return reply
 
@@ -81,11 +90,11 @@ class Site:
                 return page(stylesheet(), type="text/css; charset=utf-8")
             case _ if path in self._pages.sitemap_paths():
                 kind = "application/gzip" if path.endswith(".gz") else _XML
-                return Reply(self._pages.sitemap(path), kind)
+                return page(self._pages.sitemap(path), type=kind)
             case _ if path == PRIVATE:
                 return page(self._pages.private())
             case _ if path in SAMPLES:
-                return Reply(_sample(SAMPLES.index(path)), "image/png")
+                return page(_sample(SAMPLES.index(path)), type="image/png")
         return None
 
     def _collection(self, path: str, query: dict[str, str]) -> Reply | None:
@@ -103,7 +112,7 @@ class Site:
         return None if name is None else self._pictures.width(name)
 
     def _media(self, path: str, query: dict[str, str]) -> Answer:
-        name, width = unquote(path.removeprefix(MEDIA)), _number(query, "width", 0)
+        name, width = media_name(path), _number(query, "width", 0)
         if media_path(name) not in self._names:
             match = _SUFFIXED.fullmatch(name)
             if match is None:
@@ -119,7 +128,10 @@ class Site:
         return partial(self._smaller, name, width)
 
     def _smaller(self, name: str, width: int) -> Reply:
-        picture = self._pictures.read(name)
+        try:
+            picture = self._pictures.read(name)
+        except OSError:
+            return error(404)
         tag = f'{picture.etag[:-1]}-{width}"'
         data = smaller(picture.data, width)
         return Reply(data, type_of(name), etag=tag, modified=picture.modified)

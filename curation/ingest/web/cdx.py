@@ -36,7 +36,7 @@ _BY_NUMBER: Final = {
     7: (*_UNNAMED, "length"),
     11: (*_UNNAMED, "redirect", "robotflags", "length", "offset", "filename"),
 }
-_MIME_OF_SUFFIX: Final = {
+_MIME_OF_ENDING: Final = {
     "avif": "image/avif",
     "bmp": "image/bmp",
     "gif": "image/gif",
@@ -50,7 +50,7 @@ _MIME_OF_SUFFIX: Final = {
 }
 
 
-class CdxError(CurationError):
+class CdxError(CurationError, ValueError):
     """An archive's answer to a search that cannot be used."""
 
 
@@ -83,6 +83,20 @@ class Capture:
     status: int | None
     digest: str | None
     length: int | None
+
+    @property
+    def is_revisit(self) -> bool:
+        """Whether it stands for bytes that were stored at an earlier visit."""
+        return self.mime == REVISIT
+
+    @property
+    def kind(self) -> str:
+        """MIME type of the bytes; of a revisit only the name says it, and not always."""
+        if not self.is_revisit:
+            return self.mime
+        # The original may lie outside of what is searched.
+        ending = urlsplit(self.original).path.rpartition(".")[2]
+        return _MIME_OF_ENDING.get(ending.lower(), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,15 +140,18 @@ class Wanted:
 
     def takes(self, capture: Capture) -> bool:
         """Tell whether a capture is worth fetching."""
-        if self.first and capture.timestamp < self.first:
-            return False
-        if self.last and capture.timestamp[: len(self.last)] > self.last:
-            return False
-        if capture.mime == REVISIT:
-            # The original may lie outside of what is searched, so only its name says what it is.
-            return capture.status in (None, 200) and self._is_kind(_mime_by_name(capture.original))
-        long_enough = capture.length is None or capture.length >= self.min_length
-        return capture.status == 200 and long_enough and self._is_kind(capture.mime)
+        usable = capture.status == 200 or (capture.status is None and capture.is_revisit)
+        length = None if capture.is_revisit else capture.length
+        return usable and self.fits(capture.timestamp, capture.kind, length)
+
+    def fits(self, timestamp: str, mime: str, length: int | None) -> bool:
+        """Tell whether time, kind and length are as they should be; an unknown length is."""
+        return (
+            (self.first is None or timestamp >= self.first)
+            and (self.last is None or timestamp[: len(self.last)] <= self.last)
+            and (length is None or length >= self.min_length)
+            and self._is_kind(mime)
+        )
 
     def _is_kind(self, mime: str) -> bool:
         return any(re.fullmatch(_as_regex(pattern), mime) for pattern in self.mime)
@@ -142,10 +159,6 @@ class Wanted:
 
 def _as_regex(pattern: str) -> str:
     return ".*".join(re.escape(part) for part in pattern.lower().split("*"))
-
-
-def _mime_by_name(url: str) -> str:
-    return _MIME_OF_SUFFIX.get(urlsplit(url).path.rpartition(".")[2].lower(), "")
 
 
 def replay_url(base: str, timestamp: str, original: str) -> str:

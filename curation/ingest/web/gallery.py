@@ -123,10 +123,16 @@ def _zooms(element: Any) -> Iterator[str]:
 
 
 def _sources(image: Any) -> list[Any]:
-    parent = image.getparent()
-    if parent is None or parent.tag != "picture":
-        return []
-    return [child for child in parent if child.tag == "source"]
+    """Give the other sources of the `<picture>` that an image is in."""
+    # To libxml2 <source> is no void element: each holds the next one, and the last the image.
+    found: list[Any] = []
+    element = image.getparent()
+    while element is not None and element.tag == "source":
+        found.append(element)
+        element = element.getparent()
+    if element is not None and element.tag == "picture":
+        found += (child for child in element if child.tag == "source")
+    return found
 
 
 def _widest(elements: list[Any]) -> str | None:

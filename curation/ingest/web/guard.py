@@ -405,8 +405,6 @@ class GuardedRedirects(RedirectMiddleware):
     ) -> Request:
         _check_redirect(source_request.url, response, url)
         request = super()._build_redirect_request(source_request, response, url=url, **kwargs)
-        # It was offered once and must end as something; loops are bounded by their number.
-        request.dont_filter = True
         host = urlsplit(source_request.url).hostname
         if request.meta.get("download_slot") == host != urlsplit(url).hostname:
             # The slot of a host keeps the distance between requests; this is another host.
@@ -418,16 +416,16 @@ class GuardedRedirects(RedirectMiddleware):
         request.headers.pop("Referer", None)
 
     def _redirect(self, redirected: Request, request: Request, reason: Any) -> Request:
-        dont_filter = redirected.dont_filter
         try:
-            request = super()._redirect(redirected, request, reason)
+            following = super()._redirect(redirected, request, reason)
         except IgnoreRequest as error:
             raise RedirectRefusedError(
                 f"at most {self.max_redirect_times} redirects are followed in a row, the next "
                 f"one goes to {escape(redirected.url)}"
             ) from error
-        request.dont_filter = dont_filter
-        return request
+        # What was asked for must end as something, even where its target was fetched before.
+        following.dont_filter = True
+        return following
 
 
 def _check_redirect(source: str, response: Response, target: str) -> None:

@@ -58,7 +58,10 @@ class Job:
         return cls(values["source"], limits, values["crawl"], str(file.parent))
 
     def known(self) -> Known:
-        """Give what the catalog knows of the source; mapped, not read, into memory."""
+        """Give what the catalog knows of the source; mapped, not read, into memory.
+
+        To be called once, like `pages`: nothing large is left behind if all is killed.
+        """
         return Known(_read(Path(self.folder) / "known.arrow"))
 
     def pages(self) -> Visited:
@@ -77,7 +80,9 @@ def _write(path: Path, table: pa.Table) -> None:
 
 
 def _read(path: Path) -> pa.Table:
-    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+    table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+    path.unlink()
+    return table
 
 
 class Visited:

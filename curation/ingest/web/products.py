@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import islice
 from typing import Any, Final
 from urllib.parse import urljoin, urlsplit
 
@@ -19,6 +20,7 @@ from w3lib.encoding import html_body_declared_encoding, read_bom, resolve_encodi
 from curation.ingest.web.gallery import PICTURE, Shown, shown_pictures
 from curation.ingest.web.schemaorg import (
     MAX_IMAGES,
+    MAX_PRODUCTS,
     Claim,
     plain_text,
     read_breadcrumb,
@@ -30,11 +32,12 @@ from curation.ingest.web.urls import MAX_CHARS, canonical
 MAX_LINKS: Final = 10_000
 
 # Real pages have a dozen properties two deep; the extractor's time grows with both.
-_MAX_REFERRING: Final = etree.XPath("//*[@itemref]")
-_PROPERTIES: Final = 3000
+_MAX_PROPERTIES: Final = 3000
 _MAX_NESTING: Final = 6
 _MAX_REFERENCES: Final = 20
+_MAX_SCRIPTS: Final = 200
 _MAX_SCRIPT_CHARS: Final = 4_000_000
+_MAX_HREFS: Final = 50_000
 
 _MICRODATA_PRODUCTS: Final = etree.XPath(
     "//*[@itemscope][contains(@itemtype, 'schema.org/')]"
@@ -46,18 +49,18 @@ _TOO_DEEP: Final = etree.XPath(
     f"boolean(descendant::*[@itemprop][count(ancestor::*[@itemprop]) > {_MAX_NESTING}"
     f" or count(ancestor::*[@itemscope]) > {_MAX_NESTING}])"
 )
+_SCRIPTS: Final = etree.XPath("//script[contains(@type, 'json') or contains(@type, 'JSON')]")
 _REFERRING: Final = etree.XPath("//*[@itemref]")
 _PROPERTIES: Final = etree.XPath("count(descendant::*[@itemprop])")
 _HREFS: Final = etree.XPath(
     "//a[@href] | //area[@href] | //link[@href][@rel='next' or @rel='prev']"
 )
 _NO_LINK: Final = ("#", "javascript:", "mailto:", "tel:", "data:")
-_WORD: Final = re.compile(r"[a-z]+")
 _PAGE_CODECS: Final = re.compile(
     r"utf-(?:8|16(?:-[lb]e)?)|ascii|iso8859-\d+|cp\d+|koi8-[rut]|mac-(?:roman|cyrillic)|tis-620"
     r"|shift_jis\w*|euc_(?:jp|kr)\w*|iso2022_jp\w*|gb2312|gbk|gb18030|big5\w*|hz|johab"
 )
-# libxml2 takes quadratic time for the attributes of one element: 40 s for 1 MB of them.
+# libxml2 takes quadratic time for the attributes of one element.
 _TOO_MANY_ATTRIBUTES: Final = re.compile(
     rb"""<[A-Za-z][^ \t\r\n\f/>]*+
     (?>[ \t\r\n\f/]*+[^ \t\r\n\f/>][^ \t\r\n\f/>=]*+
@@ -183,7 +186,9 @@ def _robots_words(root: Any) -> set[str]:
         for meta in root.iter("meta")
         if meta.get("name", "").strip().lower() == "robots"
     )
-    return {word for content in contents for word in _WORD.findall(content[:1000].lower())}
+    parts = (part for content in contents for part in content[:1000].lower().split(","))
+    # "max-image-preview: none" is no wish of this kind.
+    return {word for part in parts if ":" not in part for word in part.split()}
 
 
 def _base(root: Any, page: str) -> str:
@@ -204,18 +209,21 @@ def _join(base: str, address: str) -> str | None:
 
 
 # The pages of a site share most of their links.
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=4096)
 def _join_once(base: str, address: str) -> str | None:
+    # Templates that escape twice are common, URLs that mean "&amp;" are not.
+    address = address.replace("&amp;", "&")
     try:
-        # Templates that escape twice are common, URLs that mean "&amp;" are not.
-        return canonical(urljoin(base, address.replace("&amp;", "&")))
+        return canonical(
+            address if address.startswith(("https://", "http://")) else urljoin(base, address)
+        )
     except ValueError:
         return None
 
 
 def _links(root: Any, base: str) -> Iterator[str]:
     seen: set[str] = set()
-    for element in _HREFS(root):
+    for element in islice(_HREFS(root), _MAX_HREFS):
         href = element.get("href").strip()
         if href.lower().startswith(_NO_LINK) or "nofollow" in element.get("rel", "").lower():
             continue
@@ -243,40 +251,36 @@ class _Page:
 
     def products(self) -> list[Product]:
         linked_data = list(_json_ld(self._root))
-        opengraph = _opengraph(self._root)
-        sources = [
+        by_trust = (
             read_claims(linked_data),
             read_claims(_microdata(self._root, self._base)),
-            opengraph,
-        ]
-        sources = [claims for claims in sources if claims]
-        if not sources:
-            return []
-        claims = sources[0]
+            _opengraph(self._root),
+        )
+        claims, *others = [found for found in by_trust if found] or [[]]
         main = self._main(claims)
-        if main is not None:
-            claims = [_filled(c, sources[1:]) if c.product == main else c for c in claims]
-            trail = read_breadcrumb(linked_data)
-            claims = [_categorized(c, trail) if c.product == main else c for c in claims]
-        return self._assembled(claims, main)
+        if main is None:
+            return self._listed(claims)
+        about = _filled([claim for claim in claims if claim.product == main], others)
+        about = _categorized(about, read_breadcrumb(linked_data))
+        return self._shown([claim for claim in claims if claim.product != main], about)
 
     def _main(self, claims: list[Claim]) -> int | None:
         """Give the product that this page is about; None where it lists several."""
-        wholes = {claim.product: claim for claim in claims}  # the last of each is the whole
-        if len(wholes) > 1:
-            wholes = {n: claim for n, claim in wholes.items() if claim.url is not None}
-        return next((n for n, claim in wholes.items() if self._is_here(claim.url)), None)
+        # The last claim of each product is that of the whole.
+        urls = {claim.product: claim.url and _join(self._base, claim.url) for claim in claims}
+        here = [number for number, url in urls.items() if url is not None and self._is_here(url)]
+        # What is listed links to its own page; what has no address is the one that is shown.
+        unnamed = [number for number, url in urls.items() if url is None]
+        return here[0] if here else unnamed[0] if len(unnamed) == 1 else None
 
-    def _is_here(self, address: str | None) -> bool:
-        if address is None or (url := _join(self._base, address)) is None:
-            return True
+    def _is_here(self, url: str) -> bool:
         path = urlsplit(url).path.rstrip("/")
         own = [urlsplit(known).path.rstrip("/") for known in self._own_pages]
         # A product is often reached by several ways: /sale/products/shoe, /products/shoe.
         return path in own or path.rpartition("/")[2] in {p.rpartition("/")[2] for p in own}
 
     def _assembled(self, claims: list[Claim], main: int | None) -> list[Product]:
-        pictures = _Pictures(self._base)
+        pictures = _Pictures(self._base, self._own_pages)
         for number, claim in enumerate(claims):
             for address in claim.images:
                 pictures.add(number, address)
@@ -311,9 +315,11 @@ def _may_be_page_of(url: str, page: str) -> bool:
 
 
 def _json_ld(root: Any) -> Iterator[Any]:
-    for script in root.iter("script"):
-        kind = script.get("type", "").partition(";")[0].strip().lower()
-        if kind != "application/ld+json" or len(script.text or "") > _MAX_SCRIPT_CHARS:
+    left = _MAX_SCRIPT_CHARS
+    for script in islice(_SCRIPTS(root), _MAX_SCRIPTS):
+        kind = script.get("type").partition(";")[0].strip().lower()
+        left -= len(script.text or "")
+        if kind != "application/ld+json" or left < 0:
             continue
         script.set("type", kind)  # the extractor knows this very spelling alone
         # One script at a time, so that a broken one does not take the others along.
@@ -327,7 +333,7 @@ def _microdata(root: Any, base: str) -> list[Any]:
         return []
     _drop_references(root)
     found = []
-    for product in products[:MAX_IMAGES]:
+    for product in products[:MAX_PRODUCTS]:
         with suppress(ValueError, RecursionError):  # the extractor joins URLs, and those may be bad
             found.append(_as_json_ld(_MICRODATA.extract_items(product, base)[0]))
     return found
@@ -410,8 +416,9 @@ def _categorized(claim: Claim, trail: tuple[str, ...]) -> Claim:
 class _Pictures:
     """The pictures of each product, none twice although a page offers each in several sizes."""
 
-    def __init__(self, base: str) -> None:
+    def __init__(self, base: str, pages: Iterable[str]) -> None:
         self._base = base
+        self._pages = {base, *pages}
         self._urls: dict[int, list[str]] = {}
         self._places: dict[str, tuple[int, int]] = {}
 
@@ -452,9 +459,11 @@ class _Pictures:
 
     def _resolved(self, address: str) -> str | None:
         url = _join(self._base, address)
-        if url is None or urlsplit(url).path.lower().endswith(".svg"):
-            return None  # a drawing of the site's own: an icon, a logo, a size chart
-        return largest(url)
+        if url is None or url in self._pages:  # an empty address means the page itself
+            return None
+        path = urlsplit(url).path.lower()
+        # Drawings are the site's own: icons, logos, size charts.
+        return None if path == "/" or path.endswith(".svg") else largest(url)
 
     def _at(self, place: tuple[int, int]) -> str:
         return self._urls[place[0]][place[1]]

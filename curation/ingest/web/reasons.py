@@ -16,6 +16,7 @@ from scrapy.exceptions import (
     UnsupportedURLSchemeError,
 )
 from service_identity import VerificationError
+from twisted.internet.error import ConnectionLost
 from twisted.web.client import ResponseFailed
 from twisted.web.http import _DataLoss
 
@@ -44,6 +45,7 @@ _RULES: Final[tuple[tuple[type[BaseException] | tuple[type[BaseException], ...],
     (DownloadTimeoutError, Reason.FETCH_TIMED_OUT),
     (CannotResolveHostError, Reason.DNS_FAILURE),
     ((SSL.Error, VerificationError), Reason.TLS_FAILURE),
+    (ConnectionLost, Reason.CONNECTION_FAILED),  # reset, where a mere end would be cut short
     ((ResponseDataLossError, _DataLoss), Reason.CUT_SHORT),
     (DownloadCancelledError, Reason.FILE_TOO_LARGE),
     (UnsupportedURLSchemeError, Reason.URL_REFUSED),

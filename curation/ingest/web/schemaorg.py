@@ -168,14 +168,15 @@ class _Nodes:
         return [v for v in found if isinstance(v, dict) and v is not node]
 
     def offers(self, node: Node) -> list[Node]:
-        found: list[Node] = []
+        """Give all offers of a product, those within an AggregateOffer too."""
+        found: dict[int, Node] = {}
         stack = list(reversed(_listed(node.get("offers"))[:MAX_PRODUCTS]))
         while stack and len(found) < MAX_PRODUCTS:
             offer = self.resolve(stack.pop())
-            if isinstance(offer, dict) and not any(offer is known for known in found[-3:]):
-                found.append(offer)
+            if isinstance(offer, dict) and id(offer) not in found:
+                found[id(offer)] = offer
                 stack.extend(reversed(_listed(offer.get("offers"))[:MAX_PRODUCTS]))
-        return found
+        return list(found.values())
 
 
 def _claims_of(node: Node, nodes: _Nodes, number: int) -> list[Claim]:

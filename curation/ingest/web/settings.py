@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 from importlib import metadata
-from typing import Annotated, ClassVar, Final, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -14,6 +14,7 @@ from curation.ingest.filters import Fields
 from curation.ingest.joined import Filtered
 from curation.ingest.offers import Common
 from curation.ingest.web.addresses import AllowList
+from curation.ingest.web.cdx import Wanted
 from curation.ingest.web.urls import canonical
 
 PRODUCT: Final = "Nonesuch"  # what robots.txt may call us
@@ -210,16 +211,15 @@ class WaybackConfig(Common, WebSource):
     mime: tuple[str, ...] = Field(
         ("image/jpeg", "image/png", "image/webp", "image/gif"),
         min_length=1,
-        description="kinds of pictures",
+        description="kinds of pictures; image/* takes all",
     )
     min_length: int = Field(
-        0, ge=0, description="smallest record in the archive, bytes; leaves out icons"
+        0,
+        ge=0,
+        description="smallest record in the archive, in bytes, headers included; leaves out icons",
     )
     pages: bool = Field(
         False, description="read archived pages too, for title, brand, category and colour"
-    )
-    server: Literal["wayback", "pywb"] = Field(
-        "wayback", description="whose manner of search the archive speaks"
     )
     cdx_url: str = Field(
         "https://web.archive.org/cdx/search/cdx", description="where captures are searched"
@@ -229,15 +229,54 @@ class WaybackConfig(Common, WebSource):
     )
     page_size: int = Field(5000, ge=1, le=150_000, description="captures asked for at a time")
     requests_per_minute: float = Field(
-        24.0, gt=0, description="requests to the archive; web.archive.org bears about 24"
+        24.0,
+        gt=0,
+        description="requests to the archive; web.archive.org bears about 24. It raises `delay`",
     )
 
     _named_after: ClassVar[str] = "url"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keep_the_pace(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        defaults = {
+            name: cls.model_fields[name].default for name in ("delay", "requests_per_minute")
+        }
+        try:
+            delay, rate = (float(data.get(name, default)) for name, default in defaults.items())
+        except (TypeError, ValueError):
+            return data  # which the fields will say
+        return {**data, "delay": max(delay, 60 / rate)} if rate > 0 else data
+
+    @field_validator("url")
+    @classmethod
+    def _no_pattern(cls, url: str) -> str:
+        if "*" in url:
+            raise ValueError(
+                f"must be no pattern, got {url!r}; `match` says how much belongs to it"
+            )
+        return url
 
     @field_validator("cdx_url", "replay_url")
     @classmethod
     def _urls(cls, url: str) -> str:
         return _http_url(url)
+
+    @property
+    def wanted(self) -> Wanted:
+        """Which captures are pictures to be fetched."""
+        return Wanted(self.mime, self.min_length, self.first, self.last)
+
+    def keeps(self) -> Callable[[str, tuple[str, ...], Fields], bool] | None:
+        """Compile what of (locator, tags, fields) this config keeps; None when it keeps all."""
+        wanted = self.wanted
+
+        def keeps(locator: str, tags: tuple[str, ...], fields: Fields) -> bool:
+            return wanted.fits(locator[:14], str(fields.get("mime")), fields.get("record_bytes"))
+
+        return keeps
 
 
 class ListColumns(BaseModel):

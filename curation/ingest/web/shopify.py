@@ -52,7 +52,8 @@ def _shop(url: str) -> str:
 
 
 def _read_one(entry: Any, shop_url: str) -> Product | None:
-    if not isinstance(entry, dict) or not isinstance(handle := entry.get("handle"), str):
+    handle = entry.get("handle") if isinstance(entry, dict) else None
+    if not isinstance(handle, str) or not handle:
         return None
     try:
         page = canonical(f"{_shop(shop_url)}/products/{quote(handle, safe='', errors='replace')}")

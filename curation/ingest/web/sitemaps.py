@@ -20,12 +20,14 @@ from curation.ingest.web.urls import canonical
 # By the protocol; the image extension allows 1,000 pictures a page.
 MAX_ENTRIES: Final = 50_000
 MAX_IMAGES_OF_PAGE: Final = 1000
+MAX_SITEMAPS_OF_ROBOTS: Final = 1000
 
 _GZIP: Final = b"\x1f\x8b"
 _DECLARATION: Final = re.compile(rb"<!\s*(?:DOCTYPE|ENTITY)", re.IGNORECASE)
 _SITEMAP_LINE: Final = re.compile(
     rb"^[ \t]*sitemap[ \t]*:[ \t]*([^\s#]+)", re.IGNORECASE | re.MULTILINE
 )
+_SCHEMES: Final = ("https://", "http://")
 _MARK: Final = b"\xef\xbb\xbf"
 
 
@@ -44,7 +46,8 @@ class Sitemap:
     images : tuple of (str, str)
         Page and picture, from the image extension.
     dropped : int
-        Entries that are no usable URL, or come after the 50,000 that the protocol allows.
+        Entries and pictures whose URL cannot be used, and entries after the 50,000 that the
+        protocol allows.
     """
 
     pages: tuple[str, ...] = ()
@@ -116,7 +119,7 @@ def sitemaps_in_robots(body: bytes) -> tuple[str, ...]:
     for match in _SITEMAP_LINE.finditer(body.removeprefix(_MARK)):
         with suppress(ValueError):
             found[canonical(match.group(1).decode("utf-8", "replace"))] = None
-        if len(found) == MAX_IMAGES_OF_PAGE:
+        if len(found) == MAX_SITEMAPS_OF_ROBOTS:
             break
     return tuple(found)
 
@@ -160,6 +163,7 @@ class _Reader:
 
     def __init__(self, url: str) -> None:
         self._url = url
+        self._entries = 0
         self._dropped = 0
 
     def read_list(self, body: bytes) -> Sitemap:
@@ -173,12 +177,8 @@ class _Reader:
         return Sitemap(pages=pages, dropped=self._dropped)
 
     def read_index(self, root: Any) -> Sitemap:
-        sitemaps = self._collect(
-            text
-            for entry in root
-            if _local_name(entry) == "sitemap"
-            for text in _texts(entry, "loc")
-        )
+        entries = (entry for entry in root if _local_name(entry) == "sitemap")
+        sitemaps = self._collect(next(_texts(entry, "loc"), "") for entry in entries)
         return Sitemap(sitemaps=sitemaps, dropped=self._dropped)
 
     def read_urlset(self, root: Any) -> Sitemap:
@@ -187,34 +187,34 @@ class _Reader:
         for entry in root:
             if _local_name(entry) != "url":
                 continue
-            page = self._usable(next(_texts(entry, "loc"), ""))
-            if page is None or len(pages) >= MAX_ENTRIES:
-                self._dropped += page is not None
-                continue
-            pages[page] = None
-            images |= dict.fromkeys((page, image) for image in self._images(entry))
+            page = self._entry(next(_texts(entry, "loc"), ""))
+            if page is not None:
+                pages[page] = None
+                images |= dict.fromkeys((page, image) for image in self._images(entry))
         return Sitemap(pages=tuple(pages), images=tuple(images), dropped=self._dropped)
 
     def _images(self, entry: Any) -> Iterator[str]:
-        found = (t for c in entry if _local_name(c) == "image" for t in _texts(c, "loc"))
+        found = (text for c in entry if _local_name(c) == "image" for text in _texts(c, "loc"))
         for text in islice(found, MAX_IMAGES_OF_PAGE):
-            if (url := self._usable(text)) is not None:
+            if (url := self._canonical(text)) is not None:
                 yield largest(url)
 
     def _collect(self, texts: Iterable[str]) -> tuple[str, ...]:
-        found: dict[str, None] = {}
-        for text in texts:
-            if (url := self._usable(text)) is None:
-                continue
-            if len(found) >= MAX_ENTRIES:
-                self._dropped += 1
-                continue
-            found[url] = None
-        return tuple(found)
+        urls = (self._entry(text) for text in texts)
+        return tuple(dict.fromkeys(url for url in urls if url is not None))
 
-    def _usable(self, text: str) -> str | None:
+    def _entry(self, text: str) -> str | None:
+        self._entries += 1
+        if self._entries > MAX_ENTRIES:
+            self._dropped += 1
+            return None
+        return self._canonical(text)
+
+    def _canonical(self, text: str) -> str | None:
         try:
-            return canonical(urljoin(self._url, text)) if text else None
+            if not text:
+                raise ValueError("an entry of a sitemap must have a <loc>")
+            return canonical(text if text.startswith(_SCHEMES) else urljoin(self._url, text))
         except ValueError:
             self._dropped += 1
             return None

@@ -186,9 +186,7 @@ _RULES: Final = (
         path=re.compile(r"^/is/image/"),
         drop=frozenset({"wid", "hei", "fit", "scl", "qlt", "resmode", "op_sharpen", "op_usm"}),
         ask="wid=2000&hei=2000&fit=constrain,0",
-        unless=re.compile(
-            r"(?:^|&)(?:scl=1(?:&|$)|(?:wid|hei)=(?:[2-9]\d{3}|\d{5})\b(?!&hei=2000))"
-        ),
+        unless=re.compile(r"(?:^|&)(?:scl=1(?:&|$)|(?:wid|hei)=(?:[2-9]\d{3}|\d{5})\b)"),
     ),
 )
 

@@ -15,6 +15,12 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _HOST: Final = re.compile(
     r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*"
 )
+# Most URLs of a page are as they should be; telling that is several times faster than splitting.
+_PLAIN_CHARS: Final = 253
+_PLAIN: Final = re.compile(
+    rf"https?://(?:{_HOST.pattern})(?:/(?!\.)[A-Za-z0-9\-._~:@!$&'()*+,;=]*+)++"
+)
+_BRACKETED: Final = re.compile(r"\[[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\](?::\d*)?")
 _UNRESERVED: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 # An escape, or a character that has to be one.
 _TO_NORMALIZE_IN_PATH: Final = re.compile(r"%([0-9A-Fa-f]{2})|[^A-Za-z0-9\-._~/:@!$&'()*+,;=]")
@@ -51,6 +57,8 @@ def canonical(url: str) -> str:
         If it is not http(s), has no or no valid host, carries a user name or password, or is
         longer than 2,000 characters.
     """
+    if len(url) <= _PLAIN_CHARS and _PLAIN.fullmatch(url):
+        return url
     if len(url) > MAX_CHARS:
         raise ValueError(f"a URL must have at most {MAX_CHARS} characters, this one has {len(url)}")
     parts = urlsplit(_as_browsers_read(url))
@@ -61,6 +69,8 @@ def canonical(url: str) -> str:
         raise ValueError(
             "a URL must not hold a user name or password; take the part before '@' out"
         )
+    if "[" in parts.netloc and not _BRACKETED.fullmatch(parts.netloc):
+        raise ValueError(f"the brackets in a URL must hold an IPv6 address, got {_short(url)}")
     host = _canonical_host(parts.hostname or "", url)
     port = parts.port
     if port == 0:
@@ -91,9 +101,9 @@ def _canonical_host(host: str, url: str) -> str:
     if not host:
         raise ValueError(f"a URL must name a host, got {_short(url)}")
     if ":" in host:
-        if "%" in host:  # a zone, which names an interface of this machine
-            raise ValueError(f"an address in a URL must have no zone, got {_short(url)}")
         return f"[{ipaddress.IPv6Address(host).compressed}]"
+    if len(host) > 253:
+        raise ValueError(f"the host of a URL must have at most 253 characters, got {_short(url)}")
     if not host.isascii():
         host = host.encode("idna").decode().lower()
     host = host.removesuffix(".")

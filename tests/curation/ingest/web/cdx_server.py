@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import gzip
 import hashlib
 import json
@@ -99,7 +100,8 @@ class Index:
         theirs = {f"x-archive-orig-{name}": value for name, value in nearest.headers.items()}
         # A redirect leads to the live site, if the client is careless enough to follow it.
         plain = {name: value for name, value in nearest.headers.items() if name == "Location"}
-        return int(nearest.status), {"Content-Type": nearest.mime, **theirs, **plain}, nearest.body
+        status = 200 if nearest.status == "-" else int(nearest.status)  # of a revisit
+        return status, {"Content-Type": nearest.mime, **theirs, **plain}, nearest.body
 
 
 class CdxServer:
@@ -133,6 +135,11 @@ class CdxServer:
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
+
+            def handle(self) -> None:
+                # Either side may hang up: a crawl that was ended, an index that is to fail.
+                with contextlib.suppress(ConnectionError):
+                    super().handle()
 
             def log_message(self, *args: Any) -> None: ...
 

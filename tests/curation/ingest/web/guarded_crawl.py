@@ -6,6 +6,7 @@ A reactor runs once in the life of a process, so that no test can run one.
 from __future__ import annotations
 
 import json
+import socket
 import sys
 import time
 from collections import Counter
@@ -16,7 +17,6 @@ from scrapy import Request, Spider
 from scrapy.crawler import AsyncCrawlerProcess
 from scrapy.http import Response
 from scrapy.resolver import HostResolution
-from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IHostnameResolver
 from twisted.python.failure import Failure
@@ -24,6 +24,15 @@ from zope.interface import implementer
 
 from curation.ingest.web import guard
 from curation.ingest.web.addresses import AllowList
+
+
+def literal(name: str) -> list[str]:
+    """Read an address in whatever form the system takes it; nothing where it is a name."""
+    try:
+        found = socket.getaddrinfo(name, None, 0, socket.SOCK_STREAM, 0, socket.AI_NUMERICHOST)
+    except (OSError, ValueError):
+        return []
+    return [str(address[4][0]) for address in found]
 
 
 @implementer(IHostnameResolver)
@@ -39,8 +48,7 @@ class Zone:
         resolution = HostResolution(name)
         receiver.resolutionBegan(resolution)
         answers = self.names.get(name, [[]])
-        literal = isIPAddress(name) or isIPv6Address(name)
-        answer = [name] if literal else answers[min(self.asked[name], len(answers) - 1)]
+        answer = literal(name) or answers[min(self.asked[name], len(answers) - 1)]
         self.asked[name] += 1
         self.reactor.callLater(0, self.tell, receiver, answer, port)
         return resolution
@@ -69,7 +77,6 @@ class Reporter(Spider):
                 self.parse,
                 errback=self.failed,
                 priority=-place * 100,
-                dont_filter=True,
                 cb_kwargs={"asked": url},
                 meta={"asked": url},
             )
@@ -129,6 +136,7 @@ def main() -> None:
             "LOG_LEVEL": "WARNING",
             **order.get("settings", {}),
             **guard.SETTINGS,
+            **order.get("instead", {}),
         },
     )
     from twisted.internet import reactor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import threading
 from collections import Counter
@@ -98,10 +99,8 @@ def serve() -> Iterator[Site]:
             pass
 
         def handle(self) -> None:
-            try:
+            with contextlib.suppress(ConnectionError):  # a crawl that was killed hangs up
                 super().handle()
-            except ConnectionError:  # a crawl that was killed hangs up
-                pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
