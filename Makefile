@@ -2,6 +2,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
+# A web archive for the tests to crawl; what it pins clashes with what we need.
+PYWB := .venv-pywb
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
 .PHONY: demo test lint types arrows unit bench bench-quality format clean
@@ -21,7 +23,7 @@ types: $(VENV)/.dev
 arrows: $(VENV)/.dev
 	$(BIN)/lint-imports
 
-unit: $(VENV)/.dev
+unit: $(VENV)/.dev $(PYWB)/.done
 	$(BIN)/pytest -n 2 --dist loadgroup
 
 bench: $(VENV)/.dev
@@ -35,7 +37,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .bench data/demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(PYWB) .bench data/demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed; set PYTHON=/path/to/python3" >&2; exit 1; }
@@ -49,3 +51,8 @@ $(VENV)/.base: $(BIN)/python pyproject.toml constraints.txt
 $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
 	$(PIP) -e ".[dev]"
 	@touch $@ $(VENV)/.base
+
+$(PYWB)/.done: constraints-pywb.txt | $(BIN)/python
+	$(BIN)/python -m venv $(PYWB)
+	$(PYWB)/bin/python -m pip --disable-pip-version-check install --quiet -c constraints-pywb.txt pywb setuptools
+	@touch $@

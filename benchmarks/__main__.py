@@ -21,6 +21,9 @@ PARTS: Final = {
     "near_duplicates": "benchmarks.joins",
     "memory": "benchmarks.memory",
     "shards": "benchmarks.shards",
+    "crawling": "benchmarks.crawling",
+    "crawl_memory": "benchmarks.crawl_memory",
+    "discovery": "benchmarks.discovery",
 }
 
 

@@ -107,6 +107,41 @@ def settle() -> None:
     os.sync()
 
 
+def peer_python(requirement: str) -> Path:
+    """Give the interpreter of the peers' own environment, with one of them in it.
+
+    It is made once, then kept.
+
+    Parameters
+    ----------
+    requirement
+        As pip takes it: ``name==version``.
+
+    Raises
+    ------
+    Skipped
+        If it cannot be made here.
+    """
+    home = SCRATCH / "peers"
+    python = home / "bin" / "python"
+    name, _, version = requirement.partition("==")
+    check = f"from importlib.metadata import version as v; assert v({name!r}) == {version!r}"
+    if (
+        not python.exists()
+        or subprocess.run([python, "-c", check], capture_output=True, check=False).returncode
+    ):
+        say(f"installing {requirement} into {home}")
+        for command in (
+            [sys.executable, "-m", "venv", str(home)],
+            [str(python), "-m", "pip", "--disable-pip-version-check", "install", "-q", requirement],
+        ):
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                lines = done.stderr.strip().splitlines()
+                raise Skipped(f"{requirement} cannot be installed: {lines[-1] if lines else name}")
+    return python
+
+
 # ---- Flows, each in a process of its own. --------------------------------------------------------
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,16 @@ from typing import Any, Final
 import cv2
 import numpy as np
 
-from benchmarks.common import PROCESSES, SCRATCH, Row, Skipped, median, photographs, say
+from benchmarks.common import (
+    PROCESSES,
+    SCRATCH,
+    Row,
+    Skipped,
+    median,
+    peer_python,
+    photographs,
+    say,
+)
 from curation.item import process
 from curation.pool import WorkerPool, prepare_worker
 from curation.recipe import Limits, Recipe
@@ -172,37 +180,9 @@ if __name__ == "__main__":
 """
 
 
-def peer_python() -> Path:
-    """Give the interpreter of the peers' own environment; made once, then kept.
-
-    Raises
-    ------
-    Skipped
-        If it cannot be made here.
-    """
-    home = SCRATCH / "peers"
-    python = home / "bin" / "python"
-    if (
-        not python.exists()
-        or subprocess.run(
-            [python, "-c", "import cleanvision"], capture_output=True, check=False
-        ).returncode
-    ):
-        say(f"installing {PEER} into {home}")
-        for command in (
-            [sys.executable, "-m", "venv", str(home)],
-            [str(python), "-m", "pip", "--disable-pip-version-check", "install", "-q", PEER],
-        ):
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode:
-                lines = done.stderr.strip().splitlines()
-                raise Skipped(f"{PEER} cannot be installed: {lines[-1] if lines else command}")
-    return python
-
-
 def run_peer(paths: Sequence[Path]) -> dict[str, float]:
     """Let cleanvision look for all its default issues; seconds, seconds of processor, checks."""
-    python = peer_python()
+    python = peer_python(PEER)
     script, listing = SCRATCH / "peer.py", SCRATCH / "peer.json"
     script.write_text(_PEER_SCRIPT)
     listing.write_text(json.dumps([str(p) for p in paths]))
@@ -293,7 +273,7 @@ def against_peer(paths: Sequence[Path]) -> list[Row]:
     theirs = {"seconds": 0.0, "processor": 0.0, "checks": 0.0}
     wall = busy = 0.0
     try:
-        peer_python()
+        peer_python(PEER)
         say(f"standardize: {PEER} on the same files, in turn with ours; a minute or two")
         with WorkerPool(PROCESSES) as pool:
             run_ours(pool, paths[: 4 * _CHUNK])  # the processes start

@@ -19,6 +19,8 @@ from prefect.artifacts import (
 )
 from pydantic import BaseModel
 
+from curation.errors import SourceError
+from curation.ingest.stage import IngestCounts
 from curation.stages.standardize import PartitionCounts
 from flows import tasks
 from flows.settings import DatasetConfig
@@ -60,11 +62,17 @@ class RebuildSummary(BaseModel):
 
 @flow(name="rebuild", flow_run_name="rebuild {config.dataset.name}")
 def rebuild(config: DatasetConfig) -> RebuildSummary:
-    """Bring the catalog up to date with the sources; return what there is now."""
+    """Bring the catalog up to date with the sources; return what there is now.
+
+    Raises
+    ------
+    SourceError
+        If sources failed. The others were taken in, and everything was judged, before.
+    """
     began = time.perf_counter()
     catalog = tasks.open_catalog(config)
     with catalog.lock("rebuild"):
-        ingested = [tasks.ingest_source(config, source) for source in config.sources]
+        ingested, broken = ingest_all(config)
         selection = tasks.select_items(config)
         parts = tasks.find_pending(config, selection)
         done = standardize_all(config, parts)
@@ -81,7 +89,20 @@ def rebuild(config: DatasetConfig) -> RebuildSummary:
         }
     )
     show(config, summary)
+    if broken:
+        raise SourceError("\n".join(str(error) for error in broken))
     return summary
+
+
+def ingest_all(config: DatasetConfig) -> tuple[list[IngestCounts], list[SourceError]]:
+    """Take in what is new in each source; one that fails does not keep the others waiting."""
+    ingested, broken = [], []
+    for source in config.sources:
+        try:
+            ingested.append(tasks.ingest_source(config, source))
+        except SourceError as error:
+            broken.append(error)
+    return ingested, broken
 
 
 def standardize_all(config: DatasetConfig, parts: Sequence[pa.Table]) -> list[PartitionCounts]:

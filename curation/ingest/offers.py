@@ -278,15 +278,6 @@ def _view(array: NDArray[np.int64]) -> memoryview[int]:
     return memoryview(array).cast("B").cast("q")  # type: ignore[arg-type]
 
 
-def _flags(column: Any) -> bytes:
-    """Give a column of booleans as one byte each.
-
-    By way of its buffer: `to_numpy` imports pandas, which takes half a second.
-    """
-    flags = column.combine_chunks().cast(pa.uint8())
-    return bytes(flags.buffers()[1] or b"")[flags.offset : flags.offset + len(flags)]
-
-
 class _Texts:
     """A string column whose values are compared as bytes, without making Python strings."""
 
@@ -333,7 +324,8 @@ class Known:
         )
         rows = np.argsort(hashes, kind="stable")
         self._hashes, self._rows = _view(hashes[rows]), _view(rows)
-        self._have_bytes = _flags(table.column("image_id").is_valid())
+        valid: Any = table.column("image_id").is_valid()
+        self._have_bytes = bytes(valid.to_numpy().astype(np.uint8))
         self._locators, self._revisions = _Texts(locators), _Texts(table.column("revision"))
 
     def __len__(self) -> int:

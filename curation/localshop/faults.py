@@ -71,6 +71,7 @@ USUAL: Final = frozenset(Fault) - {Fault.STALLED}
 # What the catalog should say of pictures that never arrive.
 REASONS: Final[Mapping[Fault, Reason]] = {
     Fault.MISSING: Reason.NOT_FOUND,
+    Fault.WEB_PAGE: Reason.NOT_AN_IMAGE,
     Fault.BROKEN: Reason.SERVER_ERROR,
     Fault.TRUNCATED: Reason.CUT_SHORT,
     Fault.RESET: Reason.CONNECTION_FAILED,
@@ -116,7 +117,7 @@ class Planted:
     def aside(self) -> str:
         """Path that the picture's address redirects to, or back from."""
         folder = PRIVATE if self.fault is Fault.TO_PRIVATE else MEDIA
-        return f"{folder}aside-{self.fault}.jpg"
+        return f"{folder}aside-{self.image.rpartition('/')[2]}"
 
     @property
     def data(self) -> bytes:
@@ -174,21 +175,21 @@ def plan_faults(
         Number of the last product that there is already.
     """
     rng = random.Random(f"faults {seed}")
-    planted = []
+    planted, taken = [], frozenset(names)
     for number, kind in enumerate((k for k in Fault if k not in BAD_PAGES), after + 1):
         # Those left out are made, too: the others are to be the same with and without them.
         noun = rng.choice(tuple(NOUNS))
-        product = _product(rng, kind, number, noun, names)
+        product = _product(rng, kind, number, noun, taken)
         if kind in kinds:
             planted.append(Planted(kind, product, noun))
     return Faults(frozenset(kinds), tuple(planted), tuple(map(media_path, outside)))
 
 
 def _product(
-    rng: random.Random, kind: Fault, number: int, noun: str, taken: Collection[str]
+    rng: random.Random, kind: Fault, number: int, noun: str, taken: frozenset[str]
 ) -> Product:
     name = f"odd-{kind}.jpg"
-    while name in taken:
+    while taken & {name, f"aside-{name}"}:
         name = f"odd-{name}"
     markup = Markup.MICRODATA if kind is Fault.BAD_MARKUP else Markup.JSON_LD
     # A sitemap may name the pictures of a page, and so go past what the page asks for.

@@ -6,11 +6,14 @@ hand on the catalog, and ends when the process that started it does.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import signal
 import socket
 import sys
+import traceback
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +73,15 @@ def scrapy_settings(web: WebSettings, limits: Limits) -> dict[str, Any]:
     }
 
 
+class _NoPandas(MetaPathFinder):
+    """Says that pandas is not installed: Arrow would import it, half a second for nothing."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
+        """Refuse one import."""
+        if name == "pandas":
+            raise ImportError("a crawl does without pandas")
+
+
 def main(job_file: str, descriptor: str) -> None:
     """Run one crawl and tell what it brings to the other end of the socket `descriptor`."""
     # Ctrl-C goes to the whole group; the other end closing is what ends a crawl.
@@ -77,6 +89,7 @@ def main(job_file: str, descriptor: str) -> None:
     logging.disable()  # nobody reads what is logged: what matters is told
     # What is there now stays; what a request leaves behind is mostly freed without the collector.
     gc.set_threshold(20_000, 20, 50)
+    sys.meta_path.insert(0, _NoPandas())
     end = socket.socket(fileno=int(descriptor))
     job = Job.read(Path(job_file))
     from curation.ingest.sources import SourceConfig
@@ -87,8 +100,15 @@ def main(job_file: str, descriptor: str) -> None:
     from twisted.internet import reactor
 
     guard.install(reactor, AllowList.parse(config.allow_hosts))
-    process.crawl(spider_for(config), job=job, config=config, end=end)
+    crawl = process.crawl(spider_for(config), job=job, config=config, end=end)
+    crawl.add_done_callback(_say_why)
     process.start(install_signal_handlers=False)
+
+
+def _say_why(crawl: asyncio.Future[None]) -> None:
+    """Print what a crawl failed with as a whole: the other side tells it on."""
+    if (error := crawl.exception()) is not None:
+        traceback.print_exception(error)
 
 
 if __name__ == "__main__":

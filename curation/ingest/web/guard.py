@@ -43,7 +43,6 @@ from twisted.web._newclient import Request as TxRequest
 from twisted.web.client import ResponseFailed
 from zope.interface import implementer
 
-from curation.ingest.names import escape
 from curation.ingest.web.addresses import AddressRefusedError, AllowList, RefusedError
 
 MAX_HEADER_BYTES: Final = 64 << 10
@@ -162,15 +161,15 @@ class _GuardedConnect:
         self._allow = allow
 
     def __call__(self, host: str, port: int, *args: Any, **kwargs: Any) -> Any:
+        # A name is refused as well, even one that is listed: it would be looked up once more.
         why = self._allow.why_refused(host, port)
-        # A name would be looked up once more; so it is refused even where it is allowed.
-        if why is not None and not (isinstance(host, _Vouched) and why != "not an IP address"):
+        if why is not None and not isinstance(host, _Vouched):
             raise AddressRefusedError(host, port, why)
         return self._connect(host, port, *args, **kwargs)
 
 
 def _refuse(name: str, *args: Any, **kwargs: Any) -> None:
-    raise AddressRefusedError(repr(args[:1]), 0, f"asked for by {name}, which a crawl never uses")
+    raise RuntimeError(f"{name} is not guarded; a crawl connects by connectTCP alone")
 
 
 class _Vouched(str):
@@ -421,7 +420,7 @@ class GuardedRedirects(RedirectMiddleware):
         except IgnoreRequest as error:
             raise RedirectRefusedError(
                 f"at most {self.max_redirect_times} redirects are followed in a row, the next "
-                f"one goes to {escape(redirected.url)}"
+                f"one goes to {redirected.url[:200]!r}"
             ) from error
         # What was asked for must end as something, even where its target was fetched before.
         following.dont_filter = True
@@ -448,7 +447,7 @@ def _check_redirect(source: str, response: Response, target: str) -> None:
 
 
 def _shown(response: Response) -> str:
-    return escape((response.headers["Location"] or b"")[:200].decode("latin-1"))
+    return repr((response.headers["Location"] or b"")[:200].decode("latin-1"))
 
 
 class GuardedCompression(HttpCompressionMiddleware):

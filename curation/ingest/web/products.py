@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -84,6 +84,9 @@ class Product:
         Canonical URL of its page.
     images : tuple of str
         Canonical URLs, the largest size offered of each picture, no picture twice.
+    named : tuple of (str, str)
+        Of those whose size was changed by what is known of their server: the URL in `images`, and
+        the one that the page names. The server may have the size alone that is named.
     """
 
     page: str
@@ -93,6 +96,7 @@ class Product:
     colour: str | None = None
     sku: str | None = None
     images: tuple[str, ...] = ()
+    named: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,56 +260,72 @@ class _Page:
             read_claims(_microdata(self._root, self._base)),
             _opengraph(self._root),
         )
-        claims, *others = [found for found in by_trust if found] or [[]]
+        claims, *less_trusted = [found for found in by_trust if found] or [[]]
         main = self._main(claims)
-        if main is None:
-            return self._listed(claims)
-        about = _filled([claim for claim in claims if claim.product == main], others)
-        about = _categorized(about, read_breadcrumb(linked_data))
-        return self._shown([claim for claim in claims if claim.product != main], about)
+        about = [claim for claim in claims if claim.product == main]
+        about = _categorized(_filled(about, less_trusted), read_breadcrumb(linked_data))
+        return self._assembled(about, [claim for claim in claims if claim.product != main])
 
     def _main(self, claims: list[Claim]) -> int | None:
         """Give the product that this page is about; None where it lists several."""
-        # The last claim of each product is that of the whole.
-        urls = {claim.product: claim.url and _join(self._base, claim.url) for claim in claims}
-        here = [number for number, url in urls.items() if url is not None and self._is_here(url)]
-        # What is listed links to its own page; what has no address is the one that is shown.
-        unnamed = [number for number, url in urls.items() if url is None]
-        return here[0] if here else unnamed[0] if len(unnamed) == 1 else None
-
-    def _is_here(self, url: str) -> bool:
-        path = urlsplit(url).path.rstrip("/")
-        own = [urlsplit(known).path.rstrip("/") for known in self._own_pages]
+        wholes = {claim.product: claim for claim in claims}  # the last of each is the whole
+        urls = {n: claim.url and _join(self._base, claim.url) for n, claim in wholes.items()}
+        for same_part in (str, _path_of):
+            for number, url in urls.items():
+                if url and any(_is_same(url, own, same_part) for own in self._own_pages):
+                    return number
         # A product is often reached by several ways: /sale/products/shoe, /products/shoe.
-        return path in own or path.rpartition("/")[2] in {p.rpartition("/")[2] for p in own}
+        alike = [n for n, url in urls.items() if url and _is_same(url, self._page, _name_of)]
+        # What is listed links to its own page; what has no address is the one that is shown, even
+        # if two plugins of the shop describe it.
+        unnamed = {wholes[n].title: n for n, url in reversed(urls.items()) if url is None}
+        found = alike or list(unnamed.values())
+        return found[0] if len(found) == 1 else None
 
-    def _assembled(self, claims: list[Claim], main: int | None) -> list[Product]:
+    def _assembled(self, about: list[Claim], others: list[Claim]) -> list[Product]:
+        claims = [*about, *others]
+        whole = len(about) - 1
         pictures = _Pictures(self._base, self._own_pages)
         for number, claim in enumerate(claims):
             for address in claim.images:
                 pictures.add(number, address)
-        if main is not None:
-            whole = max(n for n, claim in enumerate(claims) if claim.product == main)
+        if about:
             for shown in shown_pictures(self._root):
                 pictures.widen(whole, shown)
+        pages = [self._own_pages[-1]] * len(about) + [self._page_of(claim) for claim in others]
         found = [
-            self._product(claim, pictures.of(number), is_main=claim.product == main)
-            for number, claim in enumerate(claims)
+            Product(
+                page,
+                c.title,
+                c.brand,
+                c.category,
+                c.colour,
+                c.sku,
+                pictures.of(number),
+                pictures.named(number),
+            )
+            for number, (page, c) in enumerate(zip(pages, claims, strict=True))
         ]
-        shows_any = any(product.images for product in found)
-        return (
-            [p for p in found if p.images] if shows_any else found[-1:] if main is not None else []
-        )
+        shows_any = any(product.images for product in found[: whole + 1])
+        return [p for n, p in enumerate(found) if p.images or (n == whole and not shows_any)]
 
-    def _product(self, claim: Claim, images: tuple[str, ...], *, is_main: bool) -> Product:
+    def _page_of(self, claim: Claim) -> str:
         url = _join(self._base, claim.url) if claim.url else None
-        if is_main and len(self._own_pages) > 1:
-            url = self._own_pages[-1]
-        elif url is None or not _may_be_page_of(url, self._page):
-            url = self._page
-        return Product(
-            url, claim.title, claim.brand, claim.category, claim.colour, claim.sku, images
-        )
+        return url if url is not None and _may_be_page_of(url, self._page) else self._page
+
+
+def _is_same(one: str, other: str, part: Callable[[str], str]) -> bool:
+    """Tell whether two URLs agree in a part; parameters that one alone has do not count."""
+    queries = {query for url in (one, other) if (query := urlsplit(url).query)}
+    return part(one) == part(other) and len(queries) <= 1
+
+
+def _path_of(url: str) -> str:
+    return urlsplit(url).path.rstrip("/")
+
+
+def _name_of(url: str) -> str:
+    return _path_of(url).rpartition("/")[2]
 
 
 def _may_be_page_of(url: str, page: str) -> bool:
@@ -387,30 +407,38 @@ def _opengraph(root: Any) -> list[Claim]:
     ]
 
 
-def _filled(claim: Claim, others: list[list[Claim]]) -> Claim:
+def _filled(about: list[Claim], less_trusted: list[list[Claim]]) -> list[Claim]:
     """Take from the less trusted what the most trusted does not say."""
-    for claims in others:
-        if len({c.product for c in claims}) > 1:
-            continue  # which of them is meant is not known
-        other = claims[-1]
-        claim = replace(
-            claim,
-            title=claim.title or other.title,
-            brand=claim.brand or other.brand,
-            category=claim.category or other.category,
-            colour=claim.colour or other.colour,
-            sku=claim.sku or other.sku,
-            images=claim.images or other.images,
-        )
-    return claim
+    # Where there are several products, which of them is meant is not known.
+    others = [claims[-1] for claims in less_trusted if len({c.product for c in claims}) == 1]
+    for other in others:
+        about = [
+            replace(
+                claim,
+                title=claim.title or other.title,
+                brand=claim.brand or other.brand,
+                category=claim.category or other.category,
+                # Of several variants, which one has the colour is not known either.
+                colour=claim.colour or (other.colour if len(about) == 1 else None),
+                sku=claim.sku or other.sku,
+                images=claim.images or other.images,
+            )
+            for claim in about
+        ]
+    return about
 
 
-def _categorized(claim: Claim, trail: tuple[str, ...]) -> Claim:
+def _categorized(about: list[Claim], trail: tuple[str, ...]) -> list[Claim]:
     """Name the category after the breadcrumb trail, whose last step is often the product itself."""
-    if claim.category is not None:
-        return claim
-    steps = trail[:-1] if trail and trail[-1] == claim.title else trail
-    return replace(claim, category=plain_text(" > ".join(steps)))
+    return [
+        replace(c, category=c.category or plain_text(" > ".join(t for t in trail if t != c.title)))
+        for c in about
+    ]
+
+
+def _is_drawing(url: str) -> bool:
+    """Tell drawings apart: beside a product they are the site's own icons, logos, size charts."""
+    return urlsplit(url).path.lower().endswith(".svg")
 
 
 class _Pictures:
@@ -421,6 +449,11 @@ class _Pictures:
         self._pages = {base, *pages}
         self._urls: dict[int, list[str]] = {}
         self._places: dict[str, tuple[int, int]] = {}
+        self._named: dict[str, str] = {}
+
+    def named(self, number: int) -> tuple[tuple[str, str], ...]:
+        pairs = ((url, self._named.get(url, url)) for url in self.of(number))
+        return tuple((url, named) for url, named in pairs if url != named)
 
     def of(self, number: int) -> tuple[str, ...]:
         return tuple(dict.fromkeys(self._urls.get(number, ())))
@@ -439,7 +472,8 @@ class _Pictures:
     def widen(self, number: int, shown: Shown) -> None:
         """Take what the page shows: a larger size of what is known, or one more picture."""
         addresses = (*shown.zoom, *filter(None, [shown.widest]), *shown.plain)
-        urls = [url for address in addresses if (url := self._resolved(address)) is not None]
+        resolved = (self._resolved(address) for address in addresses)
+        urls = [url for url in resolved if url is not None and not _is_drawing(url)]
         if not urls:
             return
         keys = [size_of(url)[0] for url in urls]
@@ -461,9 +495,11 @@ class _Pictures:
         url = _join(self._base, address)
         if url is None or url in self._pages:  # an empty address means the page itself
             return None
-        path = urlsplit(url).path.lower()
-        # Drawings are the site's own: icons, logos, size charts.
-        return None if path == "/" or path.endswith(".svg") else largest(url)
+        if urlsplit(url).path == "/":
+            return None
+        best = largest(url)
+        self._named.setdefault(best, url)
+        return best
 
     def _at(self, place: tuple[int, int]) -> str:
         return self._urls[place[0]][place[1]]

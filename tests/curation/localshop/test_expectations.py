@@ -149,7 +149,7 @@ def test_what_is_never_asked_for(expected: Expected) -> None:
         "/private/",
         "/private/sample-0.png",
         "/private/odd-private.jpg",
-        "/private/aside-to_private.jpg",
+        "/private/aside-odd-to_private.jpg",
         "/media/odd-opted_out_page.jpg",
         "/products/unlisted",
         "/collections/tableware?sort_by=price",

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 
+import pytest
 from PIL import Image
 
 from curation.localshop.faults import BAD_PAGES, REASONS, USUAL, Fault, plan_faults
@@ -36,9 +37,11 @@ def test_no_fault_means_nothing() -> None:
     assert faults.planted == faults.outside == () and faults.bad_pages == {}
 
 
-def test_pictures_of_the_folder_are_not_hidden() -> None:
-    (planted,) = plan_faults([Fault.RESET], seed=1, names={"odd-reset.jpg"}).planted
-    assert planted.image == "/media/odd-odd-reset.jpg"
+@pytest.mark.parametrize("name", ["odd-loop.jpg", "aside-odd-loop.jpg"])
+def test_pictures_of_the_folder_are_not_hidden(name: str) -> None:
+    (planted,) = plan_faults([Fault.LOOP], seed=1, names={name}).planted
+    assert planted.image == "/media/odd-odd-loop.jpg"
+    assert planted.aside == "/media/aside-odd-odd-loop.jpg"
 
 
 def test_pictures_of_faults_are_sound() -> None:
@@ -64,7 +67,7 @@ def test_what_is_off_limits_says_so() -> None:
 
 def test_reasons_are_given_for_all_that_never_arrives() -> None:
     arriving = {
-        Fault.BUSY, Fault.HEALS, Fault.SLOW, Fault.MOVED, Fault.MISTYPED, Fault.WEB_PAGE,
+        Fault.BUSY, Fault.HEALS, Fault.SLOW, Fault.MOVED, Fault.MISTYPED,
         Fault.PAGE_MOVED, Fault.PAGE_HEALS, Fault.BAD_MARKUP, Fault.NOFOLLOW,
     }  # fmt: skip
     assert set(REASONS) == set(WITH_PRODUCT) - arriving

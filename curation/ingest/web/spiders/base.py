@@ -23,7 +23,7 @@ from twisted.python.failure import Failure as TwistedFailure
 from curation.ingest.names import escape
 from curation.ingest.offers import Failure, Found, Offer, Page, Passed, failed
 from curation.ingest.web import reasons
-from curation.ingest.web.job import Job
+from curation.ingest.web.job import Job, Visited
 from curation.ingest.web.meter import Meter
 from curation.ingest.web.outbox import Outbox
 from curation.ingest.web.revisit import revision_of, revisit
@@ -35,7 +35,7 @@ OUTSTANDING: Final = 4000
 _TELL_EVERY: Final = 1.0  # seconds
 _MARKER_BYTES: Final = 4096
 
-# What becomes of a guess that was wrong.
+# What becomes of a guess that was wrong: a page, or a picture in a size that nobody named.
 _NOT_THERE: Final = (Reason.NOT_FOUND, Reason.HTTP_ERROR, Reason.CORRUPT, Reason.ROBOTS_DENIED)
 
 _FOR_IMAGES: Final = {
@@ -82,12 +82,12 @@ class WebSpider(Spider):
         self.config: Any = config
         self.web: WebSettings = config
         self.known = job.known()
-        self.visited = job.pages()
+        self.visited = Visited(self.known.pages)
         self.meter = Meter()
         self.outbox: Outbox
         self._end = end
         self._began = time.monotonic()
-        self._images: deque[tuple[str, Found, Failure | None]] = deque()
+        self._images: deque[tuple[str, Found, Failure | None, str | None]] = deque()
         self._pages: deque[Visit] = deque()
         self._outstanding = 0
         self._room = asyncio.Event()
@@ -140,12 +140,19 @@ class WebSpider(Spider):
         """Put a page on the list. The caller sees to it that none comes twice."""
         self._pages.append(visit)
 
-    def take(self, url: str, found: Found, refuse: Failure | None = None) -> None:
+    def take(
+        self,
+        url: str,
+        found: Found,
+        refuse: Failure | None = None,
+        instead: str | None = None,
+    ) -> None:
         """Put a picture on the list. The caller sees to it that none comes twice.
 
-        With `refuse` it is not asked for, only recorded.
+        With `refuse` it is not asked for, only recorded. `instead` is asked for where the server
+        does not have `url`.
         """
-        self._images.append((url, found, refuse))
+        self._images.append((url, found, refuse, instead))
 
     def passed(self, *, known: int = 0, filtered: int = 0) -> None:
         """Count pictures that need nothing done."""
@@ -182,7 +189,11 @@ class WebSpider(Spider):
                 yield request
 
     async def ask_for(
-        self, url: str, found: Found, refuse: Failure | None = None
+        self,
+        url: str,
+        found: Found,
+        refuse: Failure | None = None,
+        instead: str | None = None,
     ) -> Request | None:
         """Make the request for a picture, unless nothing needs to be fetched."""
         event = revisit(found, self.known, self.web.retry, respects_noai=self.web.respect_noai)
@@ -196,6 +207,9 @@ class WebSpider(Spider):
         if refuse is not None:
             await self._failed(found, refuse, urlsplit(url).netloc)
             return None
+        return await self._image_request(url, found, instead)
+
+    async def _image_request(self, url: str, found: Found, instead: str | None) -> Request | None:
         try:
             request = Request(
                 url,
@@ -208,6 +222,7 @@ class WebSpider(Spider):
                 meta={
                     "download_maxsize": self.job.limits.max_bytes,
                     "found": found,
+                    "instead": instead,
                 },
             )
         except ValueError as error:
@@ -272,7 +287,12 @@ class WebSpider(Spider):
         self._done()
         host = _host(response)
         failure = reasons.of_status(response.status) or self._unwanted(response)
-        if failure is not None:
+        instead = response.meta["instead"]
+        if failure is not None and failure.reason in _NOT_THERE and instead is not None:
+            request = await self._image_request(instead, found, None)
+            if request is not None:
+                yield request
+        elif failure is not None:
             await self._failed(found, failure, host)
         elif not self._spent(self.web.max_images, self._fetched):
             self._fetched += 1

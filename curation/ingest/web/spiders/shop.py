@@ -165,7 +165,8 @@ class ShopSpider(WebSpider):
         if opted_out and self.web.respect_noai:
             refuse = Failure(Reason.OPTED_OUT, "its page asks not to be used: noai")
         for values in products:
-            product = Product(**{**values, "images": tuple(values["images"])})
+            product = Product(**values)
+            named = dict(product.named)
             self._products += 1
             fresh = [url for url in product.images if hash(url) not in self._pictures]
             self._pictures.update(map(hash, fresh))
@@ -174,7 +175,7 @@ class ShopSpider(WebSpider):
                 self.passed(filtered=len(fresh))
                 continue
             for url in fresh:
-                self.take(url, self._found(url, product), refuse)
+                self.take(url, self._found(url, product), refuse, named.get(url))
 
     def _found(self, url: str, product: Product) -> Found:
         named = ("page", "title", "brand", "category", "colour", "sku")

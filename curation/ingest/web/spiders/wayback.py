@@ -253,11 +253,8 @@ class WaybackSpider(WebSpider):
 
     # ---- Staying in the archive ----------------------------------------------------------------
 
-    async def ask_for(
-        self, url: str, found: Found, refuse: Failure | None = None
-    ) -> Request | None:
-        """Make the request for a picture, unless nothing needs to be fetched."""
-        return _not_redirected(await super().ask_for(url, found, refuse))
+    async def _image_request(self, url: str, found: Found, instead: str | None) -> Request | None:
+        return _not_redirected(await super()._image_request(url, found, instead))
 
     async def _ask_for_page(self, visit: Visit) -> Request | None:
         request = await super()._ask_for_page(visit)

@@ -89,19 +89,14 @@ class Index:
         return (",\n ".join(["[" + json.dumps(FIELDS), *map(json.dumps, rows)]) + "]\n").encode()
 
     def replay(self, asked: str) -> tuple[int, dict[str, str], bytes]:
-        """Answer a request for the bytes of a capture; another time's leads to the nearest."""
+        """Answer a request for the bytes of a capture; what the site said is renamed."""
         timestamp, _, original = asked.partition("id_/")
-        same = [h for h in self.held if h.original == original]
-        if not same:
-            return 404, {}, b"not archived"
-        nearest = min(same, key=lambda h: abs(int(h.timestamp) - int(timestamp)))
-        if nearest.timestamp != timestamp:
-            return 302, {"Location": f"/web/{nearest.timestamp}id_/{original}"}, b""
-        theirs = {f"x-archive-orig-{name}": value for name, value in nearest.headers.items()}
-        # A redirect leads to the live site, if the client is careless enough to follow it.
-        plain = {name: value for name, value in nearest.headers.items() if name == "Location"}
-        status = 200 if nearest.status == "-" else int(nearest.status)  # of a revisit
-        return status, {"Content-Type": nearest.mime, **theirs, **plain}, nearest.body
+        for held in self.held:
+            if (held.timestamp, held.original) == (timestamp, original):
+                theirs = {f"x-archive-orig-{name}": value for name, value in held.headers.items()}
+                status = 200 if held.status == "-" else int(held.status)  # of a revisit
+                return status, {"Content-Type": held.mime, **theirs}, held.body
+        return 404, {}, b"not archived"
 
 
 class CdxServer:

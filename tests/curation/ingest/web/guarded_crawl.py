@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import socket
 import sys
-import time
+import threading
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from scrapy import Request, Spider
@@ -24,6 +24,8 @@ from zope.interface import implementer
 
 from curation.ingest.web import guard
 from curation.ingest.web.addresses import AllowList
+
+HANGING = "hanging.test"
 
 
 def literal(name: str) -> list[str]:
@@ -72,13 +74,14 @@ class Reporter(Spider):
 
     async def start(self) -> AsyncIterator[Request]:
         for place, url in enumerate(self.urls):
+            timeout = {"download_timeout": 1} if HANGING in url else {}
             yield Request(
                 url,
                 self.parse,
                 errback=self.failed,
                 priority=-place * 100,
                 cb_kwargs={"asked": url},
-                meta={"asked": url},
+                meta={"asked": url, **timeout},
             )
 
     def parse(self, response: Response, asked: str) -> None:
@@ -120,12 +123,24 @@ def probe(reactor: Any, calls: list[list[Any]]) -> list[str]:
     return said
 
 
+def without_answer(ask: Callable[..., Any]) -> Callable[..., Any]:
+    """Let one name behave as though its name server never answered."""
+
+    def look_up(host: Any, *rest: Any, **named: Any) -> Any:
+        if host == HANGING:
+            threading.Event().wait()
+        return ask(host, *rest, **named)
+
+    return look_up
+
+
 def main() -> None:
     order = json.load(sys.stdin)
+    guard.getaddrinfo = without_answer(guard.getaddrinfo)  # type: ignore[assignment]
     process = AsyncCrawlerProcess(
         {
             "CONCURRENT_REQUESTS": 1,
-            "DOWNLOAD_TIMEOUT": 20,
+            "DOWNLOAD_TIMEOUT": 60,
             "SCHEDULER_MEMORY_QUEUE": "scrapy.squeues.FifoMemoryQueue",
             "DOWNLOADER_MIDDLEWARES": {
                 "scrapy.downloadermiddlewares.redirect.RedirectMiddleware": None,
@@ -148,14 +163,12 @@ def main() -> None:
         guard.install(reactor, allow, resolver=zone, keep=order.get("keep", 300.0))
     report: dict[str, Any] = {}
     process.crawl(Reporter, urls=order["urls"], report=report)
-    began = time.monotonic()
     process.start(install_signal_handlers=False)
     json.dump(
         {
             "report": report,
             "asked": zone.asked if zone else {},
             "probes": probe(reactor, order.get("probes", [])),
-            "seconds": time.monotonic() - began,
         },
         sys.stdout,
     )

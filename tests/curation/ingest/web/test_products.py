@@ -184,15 +184,47 @@ def test_a_listing_names_the_pages_of_its_products() -> None:
     ]
 
 
-def test_the_gallery_goes_to_the_product_that_the_page_is_about() -> None:
-    other = SHOE | {"url": "/products/other", "image": "/img/other.jpg"}
+RUNNER = "/products/runner"
+
+
+@pytest.mark.parametrize(
+    ("own", "others", "url"),
+    [
+        ({}, ["/products/other"], URL),
+        ({}, ["/products/other", "/products/third"], URL),
+        ({"url": URL}, ["/products/other"], URL),
+        ({"url": f"{RUNNER}/?variant=1"}, ["/products/other"], URL),
+        ({"url": f"/sale{RUNNER}"}, ["/products/other"], URL),
+        ({"url": "/p.php?id=1"}, ["/p.php?id=2"], f"{SHOP}/p.php?id=1"),
+        ({}, ["/p.php?id=2"], f"{SHOP}/p.php?id=1"),
+        ({"url": URL}, [URL], URL),
+    ],
+)
+def test_the_gallery_goes_to_the_product_that_the_page_is_about(
+    own: dict[str, str], others: list[str], url: str
+) -> None:
+    beside = [SHOE | {"url": u, "image": f"/img/{n}.jpg"} for n, u in enumerate(others)]
+    gallery = '<div class="gallery"><img src="/img/sole.jpg"></div>'
+    # With nothing but its place to tell two of the same address apart, the first is meant.
+    items = [SHOE | own, *beside] if others == [URL] else [*beside, SHOE | own]
+    first, *rest = read(gallery, linked(items), url).products
+    assert first.images == (f"{SHOP}/img/a.jpg", f"{SHOP}/img/sole.jpg")
+    assert [p.images for p in rest] == [(f"{SHOP}/img/{n}.jpg",) for n in range(len(others))]
+
+
+def test_a_product_that_is_described_twice_is_one() -> None:
     gallery = '<div class="gallery"><img src="/img/b.jpg"></div>'
-    for own in (SHOE, SHOE | {"url": URL}, SHOE | {"url": "/sale/products/runner"}):
-        found = read(gallery, linked([other, own])).products
-        assert [p.images for p in found] == [
-            (f"{SHOP}/img/other.jpg",),
-            (f"{SHOP}/img/a.jpg", f"{SHOP}/img/b.jpg"),
-        ]
+    found = product(gallery, linked(SHOE | {"brand": "Nonesuch"}) + linked(SHOE))
+    assert (found.brand, len(found.images)) == ("Nonesuch", 2)
+
+
+def test_of_several_products_none_is_meant() -> None:
+    gallery = '<div class="gallery"><img src="/img/b.jpg"></div>'
+    items = [SHOE, SHOE | {"name": "Other", "image": "/img/other.jpg"}]
+    assert [p.images for p in read(gallery, linked(items)).products] == [
+        (f"{SHOP}/img/a.jpg",),
+        (f"{SHOP}/img/other.jpg",),
+    ]
 
 
 def test_variants_keep_their_colours() -> None:
@@ -360,7 +392,8 @@ def test_links_are_bounded() -> None:
             True,
             False,
         ),
-        ('<meta name="robots" content="max-image-preview:none-such">', False, True),
+        ('<meta name="robots" content="max-image-preview: none, max-snippet:-1">', False, False),
+        ('<meta name="robots" content="noindex nofollow">', False, True),
         ('<meta name="robots">', False, False),
         ('<meta name="description" content="noai">', False, False),
         ('<meta name="robots" content="noaim">', False, False),

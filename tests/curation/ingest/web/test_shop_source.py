@@ -176,6 +176,22 @@ def test_a_redirect_to_another_site_is_not_the_shop(small: Site, crawls: Crawls)
     assert row["url"] == f"{small.url}/p0"
 
 
+def test_a_size_that_the_server_does_not_have_is_asked_for_as_it_is_named(
+    small: Site, crawls: Crawls
+) -> None:
+    # What WordPress calls a smaller size; the one without it is not there.
+    named = f"{small.url}/wp-content/uploads/hat-300x300.png"
+    small.answers["/p1"] = _product("Blue hat", named)
+    small.answers["/wp-content/uploads/hat-300x300.png"] = picture(9)
+    crawls.run(kind="shop", start_urls=[small.url])
+    assert f"{small.url}/wp-content/uploads/hat.png" in {
+        row["locator"] for row in crawls.rows() if row["image_id"]
+    }
+    assert small.times["/wp-content/uploads/hat.png"] == 1
+    crawls.run(kind="shop", start_urls=[small.url])
+    assert small.times["/wp-content/uploads/hat.png"] == 1
+
+
 def test_pages_reached_do_not_depend_on_the_order() -> None:
     web = {"a": ["b", "c"], "b": ["d"], "c": ["b", "e"], "d": ["f"], "e": ["d"], "f": ["g"]}
     starts = [("a", 0), ("e", 1)]
