@@ -60,13 +60,10 @@ class Job:
     def known(self) -> Known:
         """Give what the catalog knows of the source; mapped, not read, into memory.
 
-        To be called once, like `pages`: nothing large is left behind if all is killed.
+        To be called once: nothing large is left behind if all is killed.
         """
-        return Known(_read(Path(self.folder) / "known.arrow"))
-
-    def pages(self) -> Visited:
-        """Give what earlier crawls found."""
-        return Visited(_read(Path(self.folder) / "pages.arrow"))
+        folder = Path(self.folder)
+        return Known(_read(folder / "known.arrow"), _read(folder / "pages.arrow"))
 
     @property
     def marker(self) -> Path:
