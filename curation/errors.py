@@ -1,9 +1,13 @@
 """The error tree of curation.
 
 CurationError
-├── DecodeError     this picture cannot be used; carries the Reason that is stored
-└── SourceError     a source as a whole cannot be read (missing folder, damaged index)
-    └── CrawlDiedError   the process of a crawl died; the same call goes on where it stopped
+├── DecodeError      this picture cannot be used; carries the Reason that is stored
+├── SourceError      a source as a whole cannot be read (missing folder, damaged index)
+│   └── CrawlDiedError   the process of a crawl died; the same call goes on where it stopped
+├── RefusedError     the guard of a crawl refused an address, a redirect, a header, a body
+├── LeftAloneError   a request of a crawl that is not made, for a reason found before
+├── WireError        a crawl broke off, or sent what it never sends
+└── FeedError, SitemapError, CdxError   what a server sent is not what it should be
 """
 
 from __future__ import annotations

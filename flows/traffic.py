@@ -32,15 +32,21 @@ class Speed:
 def lines(traffic: Traffic, speed: float) -> Sequence[str]:
     """Sum a crawl up: a line for all, and one for each of the busiest hosts."""
     total = f"{_counts(traffic)}, {size(speed)}/s"
+    if traffic.errors:
+        total += f"; {errors(traffic.errors)}"
     hosts = list(traffic.hosts.items())
-    shown = [f"{host}: {_counts(part)}" for host, part in hosts[:_HOSTS_SHOWN]]
+    shown = [f"{host}: {_of_host(part)}" for host, part in hosts[:_HOSTS_SHOWN]]
     more = len(hosts) - _HOSTS_SHOWN
     return [total, *shown, *([f"and {more} more hosts"] if more > 0 else [])]
 
 
 def _counts(traffic: Traffic) -> str:
-    text = f"{traffic.pages:,} pages, {traffic.images:,} pictures, {size(traffic.bytes)}"
-    return f"{text}, {errors(traffic.errors)}" if traffic.errors else text
+    return f"{traffic.pages:,} pages, {traffic.images:,} pictures, {size(traffic.bytes)}"
+
+
+def _of_host(traffic: Traffic) -> str:
+    failed = sum(traffic.errors.values())
+    return f"{_counts(traffic)}, {failed:,} errors" if failed else _counts(traffic)
 
 
 def errors(found: Mapping[str, int]) -> str:

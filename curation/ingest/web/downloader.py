@@ -41,7 +41,7 @@ class PoliteDownloader(Downloader):
         waiting = [pair for pair in slot.queue if urlparse_cached(pair[0]).netloc == netloc]
         for pair in waiting:
             slot.queue.remove(pair)
-            pair[1].errback(Failure(error))
+            pair[1].errback(Failure(error))  # type: ignore[no-untyped-call]
 
     def _process_queue(self, slot: Slot) -> None:
         while slot.queue and slot.latercall is None and slot.free_transfer_slots() > 0:

@@ -12,6 +12,7 @@ from scrapy.exceptions import (
     DownloadConnectionRefusedError,
     DownloadFailedError,
     DownloadTimeoutError,
+    NotSupported,
     ResponseDataLossError,
     UnsupportedURLSchemeError,
 )
@@ -20,9 +21,10 @@ from twisted.internet.error import ConnectionLost
 from twisted.web.client import ResponseFailed
 from twisted.web.http import _DataLoss
 
+from curation.errors import CurationError
 from curation.ingest.names import escape
 from curation.ingest.offers import Failure
-from curation.ingest.web.guard import failure_kind
+from curation.ingest.web.guard import refusal
 from data_catalog.schema import Reason
 
 # They may be gone at the next run.
@@ -48,12 +50,12 @@ _RULES: Final[tuple[tuple[type[BaseException] | tuple[type[BaseException], ...],
     (ConnectionLost, Reason.CONNECTION_FAILED),  # reset, where a mere end would be cut short
     ((ResponseDataLossError, _DataLoss), Reason.CUT_SHORT),
     (DownloadCancelledError, Reason.FILE_TOO_LARGE),
-    (UnsupportedURLSchemeError, Reason.URL_REFUSED),
+    ((UnsupportedURLSchemeError, NotSupported), Reason.URL_REFUSED),
     ((DownloadConnectionRefusedError, DownloadFailedError, OSError), Reason.CONNECTION_FAILED),
 )
 
 
-class LeftAloneError(Exception):
+class LeftAloneError(CurationError):
     """A request that is not made, for a reason found before."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
@@ -67,9 +69,9 @@ def of_exception(error: BaseException) -> Failure | None:
     for cause in causes:
         if isinstance(cause, LeftAloneError):
             return Failure(cause.reason, escape(str(cause)))
-    kind = failure_kind(error)
-    if kind is not None:
-        return Failure(_GUARD[kind], _words(causes[-1]))
+    refused = refusal(error)
+    if refused is not None:
+        return Failure(_GUARD[refused.kind], _words(refused))
     for kinds, reason in _RULES:
         for cause in causes:
             if isinstance(cause, kinds):

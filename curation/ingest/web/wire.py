@@ -11,6 +11,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from typing import IO, Any, Final
 
+from curation.errors import CurationError
 from curation.ingest.names import escape
 from curation.ingest.offers import (
     Checkpoint,
@@ -29,7 +30,7 @@ MAX_HEADER: Final = 64 << 20
 _dumps = json.JSONEncoder(ensure_ascii=True, check_circular=False, separators=(",", ":")).encode
 
 
-class WireError(Exception):
+class WireError(CurationError):
     """The other side broke off in the midst of a frame, or sent what is none."""
 
 
