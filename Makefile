@@ -54,5 +54,5 @@ $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
 
 $(PYWB)/.done: constraints-pywb.txt | $(BIN)/python
 	$(BIN)/python -m venv $(PYWB)
-	$(PYWB)/bin/python -m pip --disable-pip-version-check install --quiet -c constraints-pywb.txt pywb setuptools
+	$(PYWB)/bin/python -m pip --disable-pip-version-check install --quiet -c constraints-pywb.txt pywb
 	@touch $@

@@ -92,7 +92,11 @@ def show_status(state: Mapping[str, Any]) -> None:
 def _show_crawl(console: Console, name: str, crawl: Mapping[str, Any]) -> None:
     """Show how the last crawl of a source went, host by host."""
     state = crawl["state"]
-    how = {"finished": "finished", "interrupted": "interrupted; the next rebuild goes on"}
+    how = {
+        "finished": "finished",
+        "interrupted": "interrupted; the next rebuild goes on",
+        "listing": "the archive's listing broke off; the next rebuild goes on",
+    }
     console.print(
         f"crawl of {escape(name)}, begun {crawl['began']}: "
         f"{how.get(state, f'stopped at {state}; the next rebuild goes on')}; "

@@ -24,6 +24,8 @@ from data_catalog.schema import Reason
 
 _MAX_ROBOTS_BYTES: Final = 512 << 10  # RFC 9309 asks for at least 500 KiB
 _MAX_CRAWL_DELAY: Final = 60.0
+# For a 429 that does not say how long: web archives shut out who comes again within the minute.
+_UNTOLD_WAIT: Final = 60.0
 
 
 class Robots(RobotsTxtMiddleware):
@@ -101,6 +103,8 @@ class Retry(RetryMiddleware):
         self._in_a_row.pop(host, None)
         if response.status in (429, 503):
             wait = _retry_after(response)
+            if wait is None and response.status == 429:
+                wait = min(_UNTOLD_WAIT, self._max_wait)
             if wait is not None and wait > self._max_wait:
                 self._leave_alone(
                     request, Reason.RATE_LIMITED, f"the host asks to come back in {wait:.0f} s"

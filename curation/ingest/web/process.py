@@ -209,7 +209,9 @@ class _Account:
             lines.append(f"- {self.filtered} pictures were left out by the filters of the source")
         end = self.end or {}
         lines += [f"- {escape(str(line))}" for line in end.get("diagnosis", ())]
-        if end.get("stopped_by"):
+        if end.get("stopped_by") == "listing":
+            lines.append("- the archive's listing broke off; the same command goes on from there")
+        elif end.get("stopped_by"):
             lines.append(f"- the crawl stopped because `{end['stopped_by']}` was reached")
         lines += [f"- unexpected: {escape(str(text))}" for text in end.get("unexpected", ())]
         return "\n".join(lines)
