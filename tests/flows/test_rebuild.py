@@ -384,6 +384,21 @@ def test_a_source_that_is_missing_is_a_clear_error_and_costs_nothing(world: Worl
     assert world.versions() == versions
 
 
+def test_a_source_that_fails_does_not_keep_the_others_waiting(world: World) -> None:
+    from curation.errors import SourceError
+
+    fill(world.images, range(3))
+    sources = [
+        {"kind": "folder", "path": "nowhere"},
+        {"kind": "urls", "path": "none.csv", "contact": "test@example.org"},
+        {"kind": "folder", "path": "images"},
+    ]
+    with pytest.raises(SourceError, match=r"(?s)nowhere.*none\.csv"):
+        world.rebuild(sources=sources)
+    assert world.table("verdicts").num_rows == 3
+    assert world.publish().items == 3
+
+
 def test_several_sources_share_what_they_have_in_common(world: World) -> None:
     import tarfile
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -86,12 +86,24 @@ def refusal(raw: dict[str, Any]) -> list[str]:
         ({"dataset": {"name": ""}}, "`dataset.name`: must match pattern "),
         (
             {"sources": [{"kind": "foldr", "path": "x"}]},
-            "`sources.0.kind`: must be one of folder, archive, webdataset, metadata, got 'foldr'",
+            "`sources.0.kind`: must be one of folder, archive, webdataset, metadata, urls, shop, "
+            "wayback, got 'foldr'",
         ),
         (
             {"recipe": {"detector": {"cascade": "nope"}}},
             "`recipe.detector.cascade` names no cascade file: 'nope'; give a path or one of ",
         ),
+        # What is fetched from the web.
+        (
+            {"sources": [{"kind": "shop", "start_urls": ["https://shop.example/"]}]},
+            "`sources.0`: `contact` is missing: whoever runs a site must be able to reach whoever",
+        ),
+        (
+            {"sources": [{"kind": "shop", "contact": "a@b.org", "start_urls": ["ftp://x/"]}]},
+            "`sources.0.start_urls`: ",
+        ),
+        ({"web": {"allow_hosts": ["not a host"]}}, "`web.allow_hosts`: "),
+        ({"web": {"contact": "a\r\nX-Evil: 1"}}, "`web.contact`: must be printable ASCII"),
         # Something that is missing, or there twice.
         ({"sources": [{"kind": "folder"}]}, "`sources.0.path` is missing"),
         (
@@ -108,6 +120,25 @@ def refusal(raw: dict[str, Any]) -> list[str]:
 def test_what_is_wrong_is_named(raw: dict[str, Any], said: str) -> None:
     (line,) = refusal(raw)
     assert line.startswith(said)
+
+
+def test_sources_are_fetched_as_web_says_unless_they_say_otherwise() -> None:
+    raw = {
+        "web": {"contact": "a@example.org", "delay": 3.0},
+        "sources": [
+            {"kind": "shop", "start_urls": ["https://one.example/shoes"]},
+            {"kind": "urls", "path": "list.csv", "delay": 0.1},
+            {"kind": "wayback", "url": "https://old.example/"},
+            {"kind": "folder", "path": "images"},
+        ],
+    }
+    config = parse(raw, name="x", folder=HERE)
+    shop, urls, wayback, _ = (cast("Any", source) for source in config.sources)
+    assert (shop.name, shop.contact, shop.delay) == ("one.example", "a@example.org", 3.0)
+    assert (urls.name, urls.contact, urls.delay) == ("list.csv", "a@example.org", 0.1)
+    assert urls.path == str(HERE / "list.csv")
+    assert (wayback.name, wayback.delay) == ("old.example", 3.0)
+    assert "a@example.org" in shop.agent
 
 
 def test_everything_that_is_wrong_is_told_at_once() -> None:
