@@ -73,6 +73,8 @@ def rebuild(config: DatasetConfig) -> RebuildSummary:
     catalog = tasks.open_catalog(config)
     with catalog.lock("rebuild"):
         ingested, broken = ingest_all(config)
+        if broken and not ingested:
+            raise together(broken)
         selection = tasks.select_items(config)
         parts = tasks.find_pending(config, selection)
         done = standardize_all(config, parts)
@@ -90,7 +92,7 @@ def rebuild(config: DatasetConfig) -> RebuildSummary:
     )
     show(config, summary)
     if broken:
-        raise SourceError("\n".join(str(error) for error in broken))
+        raise together(broken)
     return summary
 
 
@@ -103,6 +105,11 @@ def ingest_all(config: DatasetConfig) -> tuple[list[IngestCounts], list[SourceEr
         except SourceError as error:
             broken.append(error)
     return ingested, broken
+
+
+def together(errors: Sequence[SourceError]) -> SourceError:
+    """Make one error of those of several sources."""
+    return SourceError("\n".join(str(error) for error in errors))
 
 
 def standardize_all(config: DatasetConfig, parts: Sequence[pa.Table]) -> list[PartitionCounts]:

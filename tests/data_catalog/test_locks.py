@@ -16,10 +16,14 @@ from tests.data_catalog.conftest import PROCESSES
 
 def _hold(root: str, pipe: Connection, fork: bool) -> None:
     with Catalog(root).lock("rebuild of shoes"):
+        runs, tells = os.pipe()
         child = os.fork() if fork else os.getpid()
         if child == 0:
+            os.write(tells, b"!")
             time.sleep(60)
             os._exit(0)
+        if fork:
+            os.read(runs, 1)  # by now it has let go of what it inherited
         pipe.send(child)
         time.sleep(60)
 

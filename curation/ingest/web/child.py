@@ -87,8 +87,8 @@ def main(job_file: str, descriptor: str) -> None:
     # Ctrl-C goes to the whole group; the other end closing is what ends a crawl.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.disable()  # nobody reads what is logged: what matters is told
-    # What is there now stays; what a request leaves behind is mostly freed without the collector.
-    gc.set_threshold(20_000, 20, 50)
+    # What a request leaves behind is mostly freed without the collector.
+    gc.set_threshold(20_000)
     sys.meta_path.insert(0, _NoPandas())
     end = socket.socket(fileno=int(descriptor))
     job = Job.read(Path(job_file))
@@ -98,10 +98,15 @@ def main(job_file: str, descriptor: str) -> None:
     config: Any = TypeAdapter(SourceConfig).validate_python(job.source)
     process = AsyncCrawlerProcess(scrapy_settings(config, job.limits))
     from twisted.internet import reactor
+    from twisted.internet.task import LoopingCall
 
     guard.install(reactor, AllowList.parse(config.allow_hosts))
     crawl = process.crawl(spider_for(config), job=job, config=config, end=end)
     crawl.add_done_callback(_say_why)
+    # Twisted forgets cancelled timeouts, of which every request leaves two, only when a timer runs
+    # out. Without this one that would be after a minute.
+    LoopingCall(int).start(1.0)
+    gc.freeze()
     process.start(install_signal_handlers=False)
 
 
