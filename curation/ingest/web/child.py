@@ -46,7 +46,7 @@ def scrapy_settings(web: WebSettings, limits: Limits) -> dict[str, Any]:
         "CONCURRENT_REQUESTS_PER_DOMAIN": web.per_host,
         "CONCURRENT_ITEMS": 1,
         "DOWNLOAD_TIMEOUT": web.timeout,
-        "DOWNLOAD_MAXSIZE": max(limits.max_bytes, web.max_page_bytes),
+        "DOWNLOAD_MAXSIZE": max(limits.max_bytes, web.max_sitemap_bytes),
         "DOWNLOAD_WARNSIZE": 0,
         "RETRY_TIMES": web.retries,
         "RETRY_EXCEPTIONS": [],

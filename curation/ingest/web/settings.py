@@ -62,7 +62,10 @@ class WebSettings(BaseModel):
         20, ge=1, description="a host that fails so often in a row is left alone for this run"
     )
     max_redirects: int = Field(5, ge=0, le=20, description="redirects that are followed in a row")
-    max_page_bytes: int = Field(16 << 20, ge=1024, description="largest page or sitemap, unpacked")
+    max_page_bytes: int = Field(4 << 20, ge=1024, description="largest page, unpacked")
+    max_sitemap_bytes: int = Field(
+        50 << 20, ge=1024, description="largest sitemap, feed or listing, unpacked"
+    )
     allow_hosts: tuple[str, ...] = Field(
         (),
         description="hosts, addresses and networks that may be reached although they are not "

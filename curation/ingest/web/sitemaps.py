@@ -7,19 +7,16 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Final
 from urllib.parse import urljoin
 
 from lxml import etree
 
 from curation.errors import CurationError
-from curation.ingest.web.sizes import largest
 from curation.ingest.web.urls import canonical
 
-# By the protocol; the image extension allows 1,000 pictures a page.
+# By the protocol.
 MAX_ENTRIES: Final = 50_000
-MAX_IMAGES_OF_PAGE: Final = 1000
 MAX_SITEMAPS_OF_ROBOTS: Final = 1000
 
 _GZIP: Final = b"\x1f\x8b"
@@ -43,16 +40,13 @@ class Sitemap:
     ----------
     pages, sitemaps : tuple of str
         In the order of the file, without repeats.
-    images : tuple of (str, str)
-        Page and picture, from the image extension.
     dropped : int
-        Entries and pictures whose URL cannot be used, and entries after the 50,000 that the
+        Entries whose URL cannot be used, and entries after the 50,000 that the
         protocol allows.
     """
 
     pages: tuple[str, ...] = ()
     sitemaps: tuple[str, ...] = ()
-    images: tuple[tuple[str, str], ...] = ()
     dropped: int = 0
 
 
@@ -182,22 +176,9 @@ class _Reader:
         return Sitemap(sitemaps=sitemaps, dropped=self._dropped)
 
     def read_urlset(self, root: Any) -> Sitemap:
-        pages: dict[str, None] = {}
-        images: dict[tuple[str, str], None] = {}
-        for entry in root:
-            if _local_name(entry) != "url":
-                continue
-            page = self._entry(next(_texts(entry, "loc"), ""))
-            if page is not None:
-                pages[page] = None
-                images |= dict.fromkeys((page, image) for image in self._images(entry))
-        return Sitemap(pages=tuple(pages), images=tuple(images), dropped=self._dropped)
-
-    def _images(self, entry: Any) -> Iterator[str]:
-        found = (text for c in entry if _local_name(c) == "image" for text in _texts(c, "loc"))
-        for text in islice(found, MAX_IMAGES_OF_PAGE):
-            if (url := self._canonical(text)) is not None:
-                yield largest(url)
+        entries = (entry for entry in root if _local_name(entry) == "url")
+        pages = self._collect(next(_texts(entry, "loc"), "") for entry in entries)
+        return Sitemap(pages=pages, dropped=self._dropped)
 
     def _collect(self, texts: Iterable[str]) -> tuple[str, ...]:
         urls = (self._entry(text) for text in texts)

@@ -251,7 +251,9 @@ class WebSpider(Spider):
                 priority=0 if visit.kind == "page" else 5,
                 dont_filter=True,
                 meta={
-                    "download_maxsize": self.web.max_page_bytes,
+                    "download_maxsize": self.web.max_page_bytes
+                    if visit.kind == "page"
+                    else self.web.max_sitemap_bytes,
                     "visit": visit,
                     **({"dont_obey_robotstxt": True} if visit.kind == "robots" else {}),
                 },

@@ -66,7 +66,7 @@ class ShopSpider(WebSpider):
                 products = read_products(response.body, _origin(visit.url))
                 return {"products": [asdict(product) for product in products]}
             case "sitemap":
-                body = unpack(response.body, self.web.max_page_bytes)
+                body = unpack(response.body, self.web.max_sitemap_bytes)
                 sitemap = read_sitemap(body, response.url)
                 return {"pages": sitemap.pages, "sitemaps": sitemap.sitemaps}
         if _site(urlsplit(response.url).netloc) not in self._hosts:

@@ -34,7 +34,7 @@ LATER = NOW + timedelta(days=2)
 
 
 def test_ids_sort_by_time() -> None:
-    assert FIRST < crawl_id(PAGES.empty_table(), NOW + timedelta(microseconds=1))
+    assert crawl_id(PAGES.empty_table(), NOW + timedelta(microseconds=1)) > FIRST
 
 
 @pytest.mark.parametrize(

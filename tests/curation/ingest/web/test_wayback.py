@@ -271,7 +271,7 @@ def test_an_answer_that_is_too_large_is_asked_for_in_parts(
     crawls: Crawls, many: list[Held]
 ) -> None:
     with CdxServer(Index(many)) as server:
-        assert crawl(crawls, server, max_page_bytes=2000).new == 30
+        assert crawl(crawls, server, max_sitemap_bytes=2000).new == 30
         limits = [path.partition("limit=")[2].partition("&")[0] for path in server.asked]
         assert "5000" in limits and "9" in limits
 
