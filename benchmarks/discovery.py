@@ -1,7 +1,7 @@
 """How fast all products of a large shop are found, from its front page on.
 
-The shop is `curation.localshop` on another thread of the process that measures, so that its work is
-not in the crawl's figures, though on the same processors. Its pictures are tiny: they are fetched and
+The shop is `curation.localshop` on another thread of the process that measures: its work is not in
+the crawl's figures, though on the same processors. Its pictures are tiny; they are fetched and
 stored, but finding them is what takes the time.
 """
 
