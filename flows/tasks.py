@@ -23,7 +23,12 @@ from pydantic import SecretStr
 from curation.ingest.offers import Traffic
 from curation.ingest.selection import current
 from curation.ingest.sources import SourceConfig, open_source
-from curation.ingest.stage import IngestCounts, IngestProgress, ingest
+from curation.ingest.stage import (
+    IngestCounts,
+    IngestProgress,
+    drop_superseded_pages,
+    ingest,
+)
 from curation.pool import WorkerPool
 from curation.recipe import FEATURES_REVISION
 from curation.stages.judge import ItemSet, Judgement, build_id, count_verdicts, judge, load_items
@@ -221,6 +226,7 @@ def _commit_build(
 def compact_tables(config: DatasetConfig) -> None:
     """Merge the small files that batches left in the large tables."""
     catalog = open_catalog(config)
+    drop_superseded_pages(catalog)
     for name in ("observations", "pages", "images", "features", "pairs"):
         catalog.table(name).compact()
 

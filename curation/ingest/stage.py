@@ -31,6 +31,7 @@ from curation.ingest.offers import (
     Source,
     Traffic,
 )
+from curation.ingest.web.history import latest
 from curation.recipe import Limits
 from data_catalog.catalog import Catalog
 from data_catalog.packs import PackRef, PackWriter
@@ -166,6 +167,18 @@ def _ingest(
         raise
     if progress is not None:
         progress(run.progress())
+
+
+def drop_superseded_pages(catalog: Catalog) -> None:
+    """Keep the latest of what crawls know of each page, once that is less than half of all.
+
+    The caller holds the catalog's lock.
+    """
+    table = catalog.table("pages")
+    version = table.version()
+    names = table.read(["source", "url"])
+    if names.num_rows > 2 * names.group_by(["source", "url"]).aggregate([]).num_rows:
+        table.replace(latest(table.read()), if_version=version)
 
 
 def _known(catalog: Catalog, name: str) -> Known:

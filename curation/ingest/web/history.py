@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -70,6 +71,30 @@ def last_crawl(pages: pa.Table) -> dict[str, Any] | None:
         "page_failures": {entry["values"]: entry["counts"] for entry in failures},
         "runs": [run["traffic"] for run in runs],
     }
+
+
+def latest(pages: pa.Table) -> pa.Table:
+    """Keep the latest row of each source's URL, and every row of a crawl as a whole.
+
+    A page that was found unchanged has nothing in `found`: what was found before still holds.
+    """
+    rows = pages.sort_by("fetched_at").combine_chunks()
+    if not rows.num_rows:
+        return rows
+    of_crawl = np.asarray(pc.equal(rows["kind"], "crawl"))
+    names = pc.binary_join_element_wise(rows["source"], rows["url"], "\n")
+    keys = np.asarray(names.combine_chunks().dictionary_encode().indices, dtype=np.int64)
+    # Of repeated indices the last assignment stays.
+    numbers = np.arange(rows.num_rows)
+    last, filled = np.full((2, int(keys.max()) + 1), -1, dtype=np.int64)
+    last[keys[~of_crawl]] = numbers[~of_crawl]
+    found = np.asarray(rows["found"].is_valid())
+    filled[keys[found]] = numbers[found]
+    unchanged = ~found & ~np.asarray(rows["failure"].is_valid()) & (filled[keys] >= 0)
+    text = rows["found"].take(pa.array(np.where(unchanged, filled[keys], numbers)))
+    rows = rows.set_column(rows.schema.get_field_index("found"), "found", text)
+    chosen = np.sort(np.concatenate([last[last >= 0], numbers[of_crawl]]))
+    return rows.take(pa.array(chosen))
 
 
 def _ends(pages: pa.Table, crawl: str) -> list[dict[str, Any]]:

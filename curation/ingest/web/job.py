@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from curation.ingest.offers import Known
+from curation.ingest.web.history import latest
 from curation.recipe import Limits
 
 
@@ -39,7 +40,7 @@ class Job:
         """Write all that the child needs into `folder`; give the file that names the rest."""
         folder = Path(self.folder)
         _write(folder / "known.arrow", known.table)
-        _write(folder / "pages.arrow", known.pages)
+        _write(folder / "pages.arrow", latest(known.pages))
         (folder / "parsing").touch()
         file = folder / "job.json"
         values = {
@@ -83,10 +84,10 @@ def _read(path: Path) -> pa.Table:
 
 
 class Visited:
-    """The latest row of each URL that earlier crawls fetched."""
+    """The latest row of each URL that earlier crawls fetched, from `history.latest`."""
 
     def __init__(self, rows: pa.Table) -> None:
-        self._rows = rows.sort_by("fetched_at")
+        self._rows = rows
         self._at = {url: row for row, url in enumerate(self._rows["url"].to_pylist())}
 
     def get(self, url: str) -> dict[str, Any] | None:

@@ -73,6 +73,11 @@ class CrawledSource:
             if account.end is None:
                 yield from self._died(job, account)
             yield ended(crawl, {**account.end, "traffic": account.summary()})  # type: ignore[dict-item]
+            if account.end.get("mistakes"):
+                raise SourceError(
+                    f"the crawl of {self.name!r} met a mistake of its own; what it brought is "
+                    f"kept. Please report it:\n{account.end['mistakes'][0]}"
+                )
             if account.nothing:
                 raise SourceError(account.diagnosis(self.name))
 
@@ -213,5 +218,4 @@ class _Account:
             lines.append("- the archive's listing broke off; the same command goes on from there")
         elif end.get("stopped_by"):
             lines.append(f"- the crawl stopped because `{end['stopped_by']}` was reached")
-        lines += [f"- unexpected: {escape(str(text))}" for text in end.get("unexpected", ())]
         return "\n".join(lines)

@@ -96,7 +96,7 @@ class WebSpider(Spider):
         self._asked = self._fetched = 0  # pages asked for, pictures fetched
         self._replayed = 0
         self._stopped_by: str | None = None
-        self._unexpected: deque[str] = deque(maxlen=5)
+        self._mistakes: deque[str] = deque(maxlen=5)
 
     @classmethod
     def from_crawler(cls, crawler: Crawler, *args: Any, **kwargs: Any) -> Self:
@@ -355,10 +355,10 @@ class WebSpider(Spider):
             yield request
 
     async def _read_page(self, response: Response, visit: Visit, host: str) -> None:
-        memory = self.visited.get(visit.url) if response.status == 304 else None
-        if memory is not None and memory["found"] is not None:
-            text = memory["found"]
-            etag, modified = memory["etag"], memory["last_modified"]
+        memory = self.visited.get(visit.url)
+        before = None if memory is None else memory["found"]
+        if response.status == 304 and memory is not None and before is not None:
+            text, etag, modified = before, memory["etag"], memory["last_modified"]
         else:
             with self._marker.reading(visit.url):
                 try:
@@ -368,8 +368,9 @@ class WebSpider(Spider):
                     await self._page_failed(visit, why, host)
                     return
             etag, modified = _header(response, "ETag"), _header(response, "Last-Modified")
+        changed = None if text == before else text
         await self.outbox.send(
-            Page(escape(visit.url), visit.kind, self.job.crawl, etag, modified, text)
+            Page(escape(visit.url), visit.kind, self.job.crawl, etag, modified, changed)
         )
         self.use(visit, json.loads(text))
 
@@ -390,14 +391,13 @@ class WebSpider(Spider):
     def _why(self, failure: TwistedFailure) -> Failure:
         """Give the reason of a failed request.
 
-        What no rule foresees is recorded as what it most often is, and kept to be told.
+        What no rule foresees is recorded as what it most often is, with its name.
         """
         error = failure.value or ConnectionError()
         known = reasons.of_exception(error)
         if known is not None:
             return known
         text = escape(f"{type(error).__name__}: {error}"[:300])
-        self._unexpected.append(text)
         return Failure(Reason.CONNECTION_FAILED, text)
 
     def _done(self) -> None:
@@ -442,7 +442,7 @@ class WebSpider(Spider):
 
     def _spider_error(self, failure: TwistedFailure) -> None:
         """Keep our own mistakes to be told: a crawl must not hide them."""
-        self._unexpected.append(failure.getTraceback()[-2000:])
+        self._mistakes.append(failure.getTraceback()[-2000:])
 
     async def _spider_closed(self, spider: Spider, reason: str) -> None:
         self._teller.cancel()
@@ -453,7 +453,7 @@ class WebSpider(Spider):
             self._stopped_by = "max_pages"
         await self.outbox.tell(
             "end",
-            finished=self._stopped_by is None and reason == "finished",
+            finished=self._stopped_by is None and not self._mistakes and reason == "finished",
             stopped_by=self._stopped_by,
             reason=reason,
             offered=self._offered,
@@ -462,7 +462,7 @@ class WebSpider(Spider):
             replayed=self._replayed,
             seconds=round(time.monotonic() - self._began, 2),
             diagnosis=self.diagnose(),
-            unexpected=list(self._unexpected),
+            mistakes=list(self._mistakes),
         )
         await self.outbox.close()
 

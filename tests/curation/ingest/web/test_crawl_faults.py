@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from curation.errors import CrawlDiedError, SourceError
+from curation.ingest.stage import drop_superseded_pages
 from curation.localshop.server import LocalShop
 from data_catalog.catalog import Catalog
 from tests.curation.ingest.web.conftest import Crawls
@@ -161,6 +162,16 @@ def test_a_later_crawl_costs_one_304_a_page(tmp_path: Path, crawled: Crawled) ->
     pages = [line for line in lines if line["path"] != "/robots.txt"]
     assert pages and {line["status"] for line in pages} <= {304, 404}
     assert len({line["path"] for line in pages}) == len(pages)
+    # What is superseded goes, and the next crawl knows as much as before.
+    for _ in range(2):
+        crawls.run(**keys)
+    before = len(crawls.rows("pages"))
+    drop_superseded_pages(crawls.catalog)
+    assert len(crawls.rows("pages")) < before / 2
+    after = crawled.length()
+    assert crawls.run(**keys).known == PRODUCTS
+    lines = [json.loads(line) for line in crawled.log.read_text().splitlines()[after:]]
+    assert {line["status"] for line in lines if line["path"] != "/robots.txt"} <= {304, 404}
 
 
 def test_a_server_that_goes_down_half_way(tmp_path: Path) -> None:

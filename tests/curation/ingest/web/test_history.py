@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from curation.ingest.web.history import crawl_id, ended, last_crawl
+from curation.ingest.web.history import crawl_id, ended, last_crawl, latest
 from data_catalog.schema import PAGES
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -52,6 +52,34 @@ def test_a_crawl_that_is_not_finished_goes_on(table: pa.Table, goes_on: bool) ->
 
 def test_after_a_week_a_crawl_begins_anew() -> None:
     assert crawl_id(rows((FIRST, {})), NOW + timedelta(days=8)) > FIRST
+
+
+def test_only_the_latest_of_a_page_is_kept_with_what_was_found_last() -> None:
+    a, b, c = ({"url": f"https://x/{name}"} for name in "abc")
+    other = {**a, "source": "t"}
+    table = rows(
+        (FIRST, {**a, "found": "1", "etag": "e1"}),
+        (FIRST, {**b, "found": "2"}),
+        (FIRST, {**c, "found": "3"}),
+        end(FIRST),
+        (FIRST, {**other, "found": "4"}),
+        ("later", {**a, "etag": "e2"}),  # unchanged
+        ("later", {**b, "failure": "not_found"}),
+        ("later", {**c, "found": "5"}),
+        end("later"),
+    )
+    kept = latest(table)
+    told = kept.select(["source", "url", "crawl", "etag", "found", "failure"]).to_pylist()
+    pages = [tuple(row.values()) for row in told if row["url"]]
+    assert pages == [
+        ("t", "https://x/a", FIRST, None, "4", None),
+        ("s", "https://x/a", "later", "e2", "1", None),
+        ("s", "https://x/b", "later", None, None, "not_found"),
+        ("s", "https://x/c", "later", None, "5", None),
+    ]
+    assert kept.num_rows == 6
+    assert latest(kept).equals(kept)
+    assert latest(PAGES.empty_table()).num_rows == 0
 
 
 def test_what_is_told_of_the_last_crawl() -> None:
