@@ -17,7 +17,7 @@ def test_status_before_anything_is_there(world: World) -> None:
     assert state["build"] is None
     assert state["versions"] == []
     assert state["sources"] == [
-        {"source": "images", "observations": 0, "images": 0, "failures": {}}
+        {"source": "images", "observations": 0, "images": 0, "failures": {}, "crawl": None}
     ]
     assert not (world.folder / "catalog").exists()  # looking makes nothing
 

@@ -71,15 +71,18 @@ class CrawledSource:
                 except (wire.WireError, TimeoutError) as error:
                     account.broken = str(error)
             if account.end is None:
-                yield from self._died(job, account)
-            yield ended(crawl, {**account.end, "traffic": account.summary()})  # type: ignore[dict-item]
-            if account.end.get("mistakes"):
-                raise SourceError(
-                    f"the crawl of {self.name!r} met a mistake of its own; what it brought is "
-                    f"kept. Please report it:\n{account.end['mistakes'][0]}"
-                )
-            if account.nothing:
-                raise SourceError(account.diagnosis(self.name))
+                culprit = _culprit(job)
+                if culprit is not None:
+                    yield culprit
+                raise self._died(job, account, culprit)
+        yield ended(crawl, {**account.end, "traffic": account.summary()})
+        if account.end.get("mistakes"):
+            raise SourceError(
+                f"the crawl of {self.name!r} met a mistake of its own; what it brought is kept. "
+                f"Please report it:\n{account.end['mistakes'][0]}"
+            )
+        if account.nothing:
+            raise SourceError(account.diagnosis(self.name))
 
     def _events(self, stream: IO[bytes], account: _Account, limits: Limits) -> Iterator[Event]:
         committed = time.monotonic()
@@ -95,20 +98,26 @@ class CrawledSource:
                 committed = now
                 yield Checkpoint()
 
-    def _died(self, job: Job, account: _Account) -> Iterator[Event]:
-        """Record the page that the crawl died of, if it was reading one, and say so."""
-        culprit = job.marker.read_bytes().partition(b"\0")[0].decode(errors="replace")
+    def _died(self, job: Job, account: _Account, culprit: Page | None) -> CrawlDiedError:
+        """Say what a crawl died of, as far as that can be known."""
         detail = account.broken or "it ended without a word"
-        errors = (Path(job.folder) / "stderr").read_bytes()[-2000:].decode(errors="replace")
-        if culprit:
-            detail = f"reading {culprit} ended the process: {detail}"
-            failure = Failure(Reason.CRASHED_WORKER, escape(detail))
-            yield Page(escape(culprit), "page", job.crawl, failure=failure)
-        tail = f"; its last words:\n{errors.strip()}" if errors.strip() else ""
-        raise CrawlDiedError(
+        if culprit is not None:
+            detail += f", reading {culprit.url}"
+        said = (Path(job.folder) / "stderr").read_bytes()[-2000:].decode(errors="replace").strip()
+        tail = f"; its last words:\n{said}" if said else ""
+        return CrawlDiedError(
             f"the crawl of {self.name!r} died ({detail}); what it brought is kept, and the same "
             f"command goes on from there{tail}"
         )
+
+
+def _culprit(job: Job) -> Page | None:
+    """Make the row of the page that a crawl was reading when it died: it is not read again."""
+    url = escape(job.marker.read_bytes().partition(b"\0")[0].decode(errors="replace"))
+    if not url:
+        return None
+    failure = Failure(Reason.CRASHED_WORKER, "reading it ended the process of the crawl")
+    return Page(url, "page", job.crawl, failure=failure)
 
 
 @contextlib.contextmanager
