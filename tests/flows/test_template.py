@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from curation.grouping import DuplicateRules
 from curation.ingest.folder import FolderConfig
+from curation.ingest.web.settings import ShopConfig, WebSettings
 from curation.judging import Rules
 from curation.recipe import Detector, Limits, Recipe
 from flows.settings import Dataset, DatasetConfig, Publishing, Running, parse_text
@@ -45,6 +46,7 @@ def test_every_key_of_every_section_is_shown() -> None:
     expected = {
         "dataset": Dataset,
         "sources": FolderConfig,
+        "web": WebSettings,
         "recipe": Recipe,
         "recipe.detector": Detector,
         "limits": Limits,
@@ -118,3 +120,15 @@ def test_any_path_survives(path: str) -> None:
 @pytest.mark.parametrize("name", ["shoes", "a.b-c_1"])
 def test_any_good_name_survives(name: str) -> None:
     assert of(render(name, "data", "x")).dataset.name == name
+
+
+def test_a_shop_shows_its_keys_and_whom_to_ask() -> None:
+    text = render("x", "data", "https://shop.example/", web={"contact": "a@example.org"})
+    (shop,) = of(text).sources
+    assert isinstance(shop, ShopConfig)
+    assert shop == ShopConfig(
+        name="shop.example", start_urls=("https://shop.example/",), contact="a@example.org"
+    )
+    part = text.split("[web]")[0]
+    for name in ShopConfig.model_fields.keys() - WebSettings.model_fields.keys():
+        assert re.search(rf"^(# )?{name} = ", part, re.M), name
