@@ -37,7 +37,7 @@ class WebSettings(BaseModel):
         "begins without",
     )
     user_agent: str = Field(
-        "", max_length=300, description="the default is Nonesuch/<version> (+<contact>)"
+        "", max_length=300, description="the default is Nonesuch/VERSION (+CONTACT)"
     )
     respect_robots: bool = Field(True, description="obey robots.txt, for pictures too")
     respect_noai: bool = Field(
