@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from fnmatch import fnmatchcase
+from fnmatch import translate
+from functools import cache
 from importlib import metadata
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
@@ -170,7 +171,8 @@ class ShopConfig(Common, WebSource):
 
     def skips(self, url: str) -> bool:
         """Tell whether a page is not to be fetched."""
-        return any(fnmatchcase(url.lower(), pattern.lower()) for pattern in self.skip_pages)
+        pattern = _any_of(self.skip_pages)
+        return pattern is not None and pattern.fullmatch(url) is not None
 
     def keeps(self) -> Callable[[str, tuple[str, ...], Fields], bool] | None:
         """Compile what of (locator, tags, fields) this config keeps; None when it keeps all."""
@@ -185,6 +187,13 @@ class ShopConfig(Common, WebSource):
         return lambda _locator, _tags, fields: self.takes(
             fields.get("title"), fields.get("category")
         )
+
+
+@cache
+def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str] | None:
+    """Compile patterns to one; every link of every page is held against it."""
+    joined = "|".join(translate(pattern) for pattern in patterns)
+    return re.compile(joined, re.IGNORECASE) if patterns else None
 
 
 def _chosen(text: str | None, include: tuple[str, ...], exclude: tuple[str, ...]) -> bool:
