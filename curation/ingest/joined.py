@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from curation.errors import SourceError
 from curation.ingest.files import matching_files, revision_of
@@ -50,7 +50,22 @@ class Filtered(Located, Filter):
         return kept
 
 
-class MetadataJoin(Filtered):
+class Columns(BaseModel):
+    """Keys of tables whose rows describe pictures."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    label_column: str = Field("label", description="column with the label")
+    tags_column: str = Field("tags", description="column with the tags")
+    tags_separator: str | None = Field(
+        None,
+        min_length=1,
+        description="what separates tags in one text; the default is a comma, or blanks where "
+        "there is no comma",
+    )
+
+
+class MetadataJoin(Filtered, Columns):
     """Keys of sources whose files may be described by a table beside them."""
 
     metadata: str | None = Field(
@@ -61,14 +76,6 @@ class MetadataJoin(Filtered):
     stem_column: str = Field(
         "image",
         description="column with the picture's file name, with or without folder and ending",
-    )
-    label_column: str = Field("label", description="column with the label")
-    tags_column: str = Field("tags", description="column with the tags")
-    tags_separator: str | None = Field(
-        None,
-        min_length=1,
-        description="what separates tags in one text; the default is a comma, or blanks where "
-        "there is no comma",
     )
 
     _paths: ClassVar[tuple[str, ...]] = ("metadata",)

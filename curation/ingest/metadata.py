@@ -21,16 +21,16 @@ from curation.ingest.files import (
     too_large,
 )
 from curation.ingest.folder import resolved_folder
-from curation.ingest.joined import Filtered, with_column
+from curation.ingest.joined import Columns, Filtered, with_column
 from curation.ingest.names import escape, unsafe
 from curation.ingest.offers import Event, Found, Known, Passed, compare, failed
 from curation.ingest.records import BadRecord, Record, about
-from curation.ingest.web.settings import NO_CONTACT, ListColumns, WebSettings
+from curation.ingest.web.settings import NO_CONTACT, WebSettings
 from curation.recipe import Limits
 from data_catalog.schema import Reason
 
 
-class MetadataConfig(Filtered, ListColumns, WebSettings):
+class MetadataConfig(Filtered, Columns, WebSettings):
     """`kind = "metadata"`: the rows of a table (or of several, by a pattern) say which pictures.
 
     With `url_column` the pictures are fetched from the web, and the keys for that count.

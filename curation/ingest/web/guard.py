@@ -105,16 +105,11 @@ class UnpackError(RefusedError):
 
 def refusal(exception: BaseException) -> RefusedError | None:
     """Find what the guard raised in whatever Twisted and Scrapy have wrapped around it."""
-    return next((e for e in _causes(exception) if isinstance(e, RefusedError)), None)
+    return next((e for e in causes(exception) if isinstance(e, RefusedError)), None)
 
 
-def failure_kind(exception: BaseException) -> str | None:
-    """Give the kind of what the guard raised; None when it was not the guard."""
-    refused = refusal(exception)
-    return None if refused is None else refused.kind
-
-
-def _causes(exception: BaseException) -> Iterator[BaseException]:
+def causes(exception: BaseException) -> Iterator[BaseException]:
+    """Walk through what an exception was made of, itself first."""
     waiting, seen = [exception], set()
     while waiting:
         cause = waiting.pop(0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
 from OpenSSL import SSL
@@ -18,13 +17,12 @@ from scrapy.exceptions import (
 )
 from service_identity import VerificationError
 from twisted.internet.error import ConnectionLost
-from twisted.web.client import ResponseFailed
 from twisted.web.http import _DataLoss
 
 from curation.errors import CurationError
 from curation.ingest.names import escape
 from curation.ingest.offers import Failure
-from curation.ingest.web.guard import refusal
+from curation.ingest.web.guard import causes, refusal
 from data_catalog.schema import Reason
 
 # They may be gone at the next run.
@@ -65,15 +63,15 @@ class LeftAloneError(CurationError):
 
 def of_exception(error: BaseException) -> Failure | None:
     """Give the reason for an exception of a download; None when it is our own mistake."""
-    causes = list(_causes(error))
-    for cause in causes:
+    made_of = list(causes(error))
+    for cause in made_of:
         if isinstance(cause, LeftAloneError):
             return Failure(cause.reason, escape(str(cause)))
     refused = refusal(error)
     if refused is not None:
         return Failure(_GUARD[refused.kind], _words(refused))
     for kinds, reason in _RULES:
-        for cause in causes:
+        for cause in made_of:
             if isinstance(cause, kinds):
                 return Failure(reason, _words(cause))
     return None
@@ -99,20 +97,6 @@ def of_status(status: int) -> Failure | None:
     if status >= 500:
         return Failure(Reason.SERVER_ERROR, f"status {status}")
     return Failure(Reason.HTTP_ERROR, f"status {status}")
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Walk through what an exception was made of."""
-    waiting, seen = [error], set()
-    while waiting:
-        cause = waiting.pop(0)
-        if id(cause) in seen:
-            continue
-        seen.add(id(cause))
-        yield cause
-        inner = [cause.__cause__, cause.__context__]
-        reasons = getattr(cause, "reasons", ()) if isinstance(cause, ResponseFailed) else ()
-        waiting += [e for e in inner if e is not None] + [failure.value for failure in reasons]
 
 
 def _words(error: BaseException) -> str:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from curation.ingest.filters import Fields
-from curation.ingest.joined import Filtered
+from curation.ingest.joined import Columns, Filtered
 from curation.ingest.offers import Common
 from curation.ingest.web.addresses import AllowList
 from curation.ingest.web.cdx import Wanted
@@ -291,22 +291,7 @@ class WaybackConfig(Common, WebSource):
         return keeps
 
 
-class ListColumns(BaseModel):
-    """Keys of tables whose rows name pictures."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    label_column: str = Field("label", description="column with the label")
-    tags_column: str = Field("tags", description="column with the tags")
-    tags_separator: str | None = Field(
-        None,
-        min_length=1,
-        description="what separates tags in one text; the default is a comma, or blanks where "
-        "there is no comma",
-    )
-
-
-class UrlsConfig(Filtered, ListColumns, WebSource):
+class UrlsConfig(Filtered, Columns, WebSource):
     """`kind = "urls"`: the URLs in a column of a table, however long."""
 
     kind: Literal["urls"] = Field("urls", description="a table of URLs")

@@ -14,7 +14,6 @@ from typing import IO, Any, Final
 from curation.errors import CurationError
 from curation.ingest.names import escape
 from curation.ingest.offers import (
-    Checkpoint,
     Event,
     Failure,
     Offer,
@@ -125,8 +124,6 @@ def unpack_event(header: Mapping[str, Any], body: bytes) -> Event | None:
                 )
             case "traffic":
                 return _traffic(header)
-            case "checkpoint":
-                return Checkpoint()
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise WireError(f"sent an event that cannot be read: {error!r}") from error
     return None

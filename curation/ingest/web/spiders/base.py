@@ -21,7 +21,7 @@ from scrapy.utils.httpobj import urlparse_cached
 from twisted.python.failure import Failure as TwistedFailure
 
 from curation.ingest.names import escape
-from curation.ingest.offers import Failure, Found, Offer, Page, Passed, failed
+from curation.ingest.offers import Failure, Found, Offer, Page, Passed
 from curation.ingest.web import reasons
 from curation.ingest.web.job import Job, Visited
 from curation.ingest.web.meter import Meter
@@ -60,10 +60,6 @@ class Visit:
     url: str
     guess: bool = False
     context: dict[str, Any] = field(default_factory=dict)
-
-
-class BudgetSpent(Exception):
-    """The crawl has fetched as much as it may."""
 
 
 class WebSpider(Spider):
@@ -334,12 +330,15 @@ class WebSpider(Spider):
     async def _failed(self, found: Found, why: Failure, host: str) -> None:
         if host:
             self.meter.error(host, why.reason)
-        revision = revision_of(found)
-        await self.outbox.send(
-            failed(found.locator, why.reason, "", revision=revision, record=found)
-            if not why.detail
-            else _with_failure(found, revision, why)
+        offer = Offer(
+            found.locator,
+            revision_of(found),
+            failure=why,
+            fields=found.fields,
+            label=found.label,
+            tags=found.tags,
         )
+        await self.outbox.send(offer)
 
     async def _got_page(self, response: Response, visit: Visit) -> AsyncIterator[Request]:
         self._done()
@@ -465,17 +464,6 @@ class WebSpider(Spider):
             mistakes=list(self._mistakes),
         )
         await self.outbox.close()
-
-
-def _with_failure(found: Found, revision: str, why: Failure) -> Offer:
-    return Offer(
-        found.locator,
-        revision,
-        failure=why,
-        fields=found.fields,
-        label=found.label,
-        tags=found.tags,
-    )
 
 
 def _host(response: Response) -> str:

@@ -28,6 +28,12 @@ from curation.ingest.web.addresses import AllowList
 HANGING = "hanging.test"
 
 
+def kind_of(error: BaseException) -> str | None:
+    """Give the kind of what the guard raised; None when it was not the guard."""
+    refused = guard.refusal(error)
+    return None if refused is None else refused.kind
+
+
 def literal(name: str) -> list[str]:
     """Read an address in whatever form the system takes it; nothing where it is a name."""
     try:
@@ -102,10 +108,10 @@ class Reporter(Spider):
         self.report.setdefault(request.meta["asked"], []).append(
             {
                 "error": type(error).__name__,
-                "kind": guard.failure_kind(error),
+                "kind": kind_of(error),
                 "says": str(guard.refusal(error) or error),
                 "retries": request.meta.get("retry_times", 0),
-                "causes": [type(e).__name__ for e in guard._causes(error)],
+                "causes": [type(e).__name__ for e in guard.causes(error)],
             }
         )
 

@@ -35,7 +35,7 @@ from curation.ingest.web.addresses import AddressRefusedError, AllowList
 from curation.ingest.web.child import scrapy_settings
 from curation.ingest.web.settings import WebSettings
 from curation.recipe import Limits
-from tests.curation.ingest.web.guarded_crawl import HANGING
+from tests.curation.ingest.web.guarded_crawl import HANGING, kind_of
 
 REPOSITORY = Path(__file__).parents[4]
 CRAWL = Path(__file__).with_name("guarded_crawl.py")
@@ -1111,18 +1111,18 @@ class TestFailureKind:
         ],
     )
     def test_whatever_is_wrapped_around(self, error: Exception, kind: str) -> None:
-        assert guard.failure_kind(error) == kind
+        assert kind_of(error) == kind
         inner = ResponseFailed([Failure(ValueError("other")), Failure(error)])
         outer = RuntimeError("wrapped")
         outer.__cause__ = inner
-        assert guard.failure_kind(outer) == kind
+        assert kind_of(outer) == kind
         assert guard.refusal(outer) is error
 
     @pytest.mark.parametrize("error", [ValueError("a"), IgnoreRequest("b"), OSError("c")])
     def test_others(self, error: Exception) -> None:
-        assert guard.failure_kind(error) is None
+        assert kind_of(error) is None
 
     def test_causes_in_a_circle(self) -> None:
         first, second = ValueError("a"), ValueError("b")
         first.__cause__, second.__cause__ = second, first
-        assert guard.failure_kind(first) is None
+        assert kind_of(first) is None
