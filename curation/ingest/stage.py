@@ -43,7 +43,7 @@ _READERS: Final = 4
 _READ_AHEAD: Final = 32
 _READ_AHEAD_BYTES: Final = 64 << 20
 _SECONDS_BETWEEN_REPORTS: Final = 0.2
-_CRAWLS: Final = 3  # times that a crawl may die before that is an error
+_CRAWLS: Final = 5  # times that a crawl may die before that is an error
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,10 @@ from curation.ingest.offers import Page
 
 # What an older, broken-off crawl fetched is asked for again: the site may have changed.
 _RESUME_WITHIN: Final = timedelta(days=7)
+# What is stored of a page that a crawl died of.
+CRASHED_ONCE: Final = "reading it ended the process of the crawl"
+CRASHED_TWICE: Final = "reading it ended the process of the crawl twice; it is left out"
+
 _TIME: Final = "%Y%m%dT%H%M%S.%fZ"
 
 

@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Final
 
+import pyarrow.compute as pc
+
 from curation.errors import CrawlDiedError, SourceError
 from curation.ingest.names import escape
 from curation.ingest.offers import (
@@ -29,7 +31,7 @@ from curation.ingest.offers import (
     Traffic,
 )
 from curation.ingest.web import wire
-from curation.ingest.web.history import crawl_id, ended
+from curation.ingest.web.history import CRASHED_ONCE, CRASHED_TWICE, crawl_id, ended
 from curation.ingest.web.job import Job
 from curation.recipe import Limits
 from data_catalog.schema import Reason
@@ -71,7 +73,7 @@ class CrawledSource:
                 except (wire.WireError, TimeoutError) as error:
                     account.broken = str(error)
             if account.end is None:
-                culprit = _culprit(job)
+                culprit = _culprit(job, known)
                 if culprit is not None:
                     yield culprit
                 raise self._died(job, account, culprit)
@@ -111,12 +113,18 @@ class CrawledSource:
         )
 
 
-def _culprit(job: Job) -> Page | None:
-    """Make the row of the page that a crawl was reading when it died: it is not read again."""
+def _culprit(job: Job, known: Known) -> Page | None:
+    """Make the row of the page that a crawl was reading when it died.
+
+    Once may be chance: somebody killed the crawl just then. After the second time it is left out.
+    """
     url = escape(job.marker.read_bytes().partition(b"\0")[0].decode(errors="replace"))
     if not url:
         return None
-    failure = Failure(Reason.CRASHED_WORKER, "reading it ended the process of the crawl")
+    of_page = known.pages.filter(pc.equal(known.pages["url"], url)).sort_by("fetched_at")
+    before = of_page.select(["failure"]).to_pylist()[-1:]
+    again = before == [{"failure": Reason.CRASHED_WORKER.value}]
+    failure = Failure(Reason.CRASHED_WORKER, CRASHED_TWICE if again else CRASHED_ONCE)
     return Page(url, "page", job.crawl, failure=failure)
 
 

@@ -23,6 +23,7 @@ from twisted.python.failure import Failure as TwistedFailure
 from curation.ingest.names import escape
 from curation.ingest.offers import Failure, Found, Offer, Page, Passed
 from curation.ingest.web import reasons
+from curation.ingest.web.history import CRASHED_ONCE
 from curation.ingest.web.job import Job, Visited
 from curation.ingest.web.meter import Meter
 from curation.ingest.web.outbox import Outbox
@@ -265,7 +266,9 @@ class WebSpider(Spider):
 
     def _replay(self, visit: Visit, memory: dict[str, Any]) -> bool:
         """Use what this very crawl fetched before it broke off."""
-        if memory["failure"] == Reason.CRASHED_WORKER and self.web.retry != "all":
+        if memory["failure"] == Reason.CRASHED_WORKER:
+            if memory["detail"] == CRASHED_ONCE or self.web.retry == "all":
+                return False
             self.missed(visit)
             return True
         if memory["crawl"] != self.job.crawl:
