@@ -1,0 +1,130 @@
+"""Puts the application together: wiring only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from data_catalog.errors import CatalogError
+from review_ui.desk import Desk
+from review_ui.errors import (
+    AccessError,
+    DiskFullError,
+    ExchangeError,
+    NotFoundError,
+    ReviewError,
+    StoreBusyError,
+)
+from review_ui.routes import (
+    decisions,
+    items,
+    pages,
+    pictures,
+    publishing,
+    queues,
+    session,
+    statistics,
+)
+from review_ui.security import Guard
+
+_STATIC = Path(__file__).parent / "static"
+
+# Error -> status, code, whether it may work in a moment.
+_MEANINGS: tuple[tuple[type[Exception], int, str, bool], ...] = (
+    (StoreBusyError, 503, "store_busy", True),
+    (DiskFullError, 507, "disk_full", True),
+    (NotFoundError, 404, "not_found", False),
+    (ExchangeError, 422, "wrong_file", False),
+    (AccessError, 403, "refused", False),
+    (CatalogError, 503, "catalog", False),
+    (ReviewError, 503, "store", True),
+)
+
+
+def create_app(desk: Desk, hosts: frozenset[str]) -> FastAPI:
+    """Make the application.
+
+    Parameters
+    ----------
+    hosts
+        Names that the page is reached by; requests for others are refused.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        desk.watch()
+        yield
+        desk.close()
+
+    app = FastAPI(
+        title="Nonesuch review",
+        version=metadata.version("nonesuch"),
+        summary="Decide about flagged pictures.",
+        openapi_url="/api/openapi.json",
+        # Their pages would load scripts from elsewhere; /api is ours.
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.desk = desk
+    for module in (
+        session,
+        queues,
+        items,
+        decisions,
+        statistics,
+        publishing,
+        pictures,
+        pages,
+    ):
+        app.include_router(module.router)
+    app.mount("/static", StaticFiles(directory=_STATIC), name="static")
+    app.add_middleware(Guard, hosts=hosts)
+    for kind, status, code, again in _MEANINGS:
+        app.add_exception_handler(kind, _answering(status, code, again=again))
+    app.add_exception_handler(StarletteHTTPException, _refused)
+    app.add_exception_handler(RequestValidationError, _wrong_input)
+    return app
+
+
+def _answering(status: int, code: str, *, again: bool) -> Callable[[Request, Any], JSONResponse]:
+    def answer(_request: Request, error: Exception) -> JSONResponse:
+        headers = {"Retry-After": "2"} if again else None
+        return JSONResponse({"error": code, "message": str(error)}, status, headers)
+
+    return answer
+
+
+def _refused(_request: Request, error: Any) -> JSONResponse:
+    assert isinstance(error, StarletteHTTPException | HTTPException)
+    detail: Any = error.detail
+    if not isinstance(detail, dict):
+        detail = {"error": f"http_{error.status_code}", "message": str(detail)}
+    return JSONResponse(detail, error.status_code, error.headers)
+
+
+def _wrong_input(_request: Request, error: Any) -> JSONResponse:
+    """Name key, rule and value of what does not fit, in a sentence each."""
+    assert isinstance(error, RequestValidationError)
+    lines = []
+    for found in error.errors()[:5]:
+        place = ".".join(str(part) for part in found["loc"] if part != "body")
+        lines.append(f"`{place}`: {found['msg']}, got {_short(found.get('input'))}")
+    return JSONResponse({"error": "wrong_input", "message": "; ".join(lines)}, 422)
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    text = ascii(value)
+    return text if len(text) <= 80 else f"{text[:77]}…"

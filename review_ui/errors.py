@@ -1,0 +1,40 @@
+"""What can go wrong in review.
+
+ReviewError
+├── StoreError           the database refused; says why and what to do
+│   ├── StoreBusyError   somebody else writes, or the server is away: try again
+│   └── DiskFullError    there is no room for another decision
+├── NotFoundError        no such item, cluster or queue
+├── ExchangeError        a file of decisions that cannot be read
+└── AccessError          an address, a token or a role that does not fit
+"""
+
+from __future__ import annotations
+
+
+class ReviewError(Exception):
+    """Base of the errors of this package; the message names rule, value and remedy."""
+
+
+class StoreError(ReviewError):
+    """The database refused."""
+
+
+class StoreBusyError(StoreError):
+    """The database is locked, or not to be reached; trying again may help."""
+
+
+class DiskFullError(StoreError):
+    """The disk of the database is full; nothing was written."""
+
+
+class NotFoundError(ReviewError):
+    """There is no such item, cluster or queue in the build under review."""
+
+
+class ExchangeError(ReviewError):
+    """A file of decisions is not what it should be."""
+
+
+class AccessError(ReviewError):
+    """Who asks may not, or the server must not be opened like this."""

@@ -1,0 +1,74 @@
+"""What routes depend on: the desk, and who asks."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Annotated, Any
+
+from fastapi import Depends, HTTPException, Request
+
+from review_ui.desk import Desk
+from review_ui.schemas import Problem
+from review_ui.security import cookie_of
+from review_ui.sessions import Session
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem} for status in (400, 401, 403, 404, 413, 415, 422, 503, 507)
+}
+
+
+def desk_of(request: Request) -> Desk:
+    """Give the desk of the application."""
+    desk: Desk = request.app.state.desk
+    return desk
+
+
+DeskDep = Annotated[Desk, Depends(desk_of)]
+
+
+def session_of(request: Request, desk: DeskDep) -> Session:
+    """Give who asks; 401 where nobody is logged in."""
+    found = desk.sessions.find(cookie_of(request.headers))
+    if found is None:
+        raise HTTPException(401, {"error": "login_needed", "message": "log in first: /login"})
+    return found
+
+
+SessionDep = Annotated[Session, Depends(session_of)]
+
+
+def admin_of(session: SessionDep) -> Session:
+    """Give who asks; 403 where that is not an admin."""
+    if session.role != "admin":
+        raise HTTPException(
+            403, {"error": "admins_only", "message": "only who has the admin token may do this"}
+        )
+    return session
+
+
+AdminDep = Annotated[Session, Depends(admin_of)]
+
+
+def to_cursor(key: tuple[float, int] | tuple[float, str] | None) -> str | None:
+    """Write the place where a page ends."""
+    if key is None:
+        return None
+    return base64.urlsafe_b64encode(json.dumps(key).encode()).decode()
+
+
+def from_cursor(cursor: str | None, kind: type[int] | type[str]) -> Any:
+    """Read what `to_cursor` wrote; 422 where it did not."""
+    if cursor is None:
+        return None
+    try:
+        number, key = json.loads(base64.urlsafe_b64decode(cursor.encode()))
+        if isinstance(key, bool) or not isinstance(key, kind) or abs(float(number)) > 1e300:
+            raise ValueError("not a place")
+        if isinstance(key, int) and not 0 <= key < 2**63:
+            raise ValueError("no row")
+        return float(number), key
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise HTTPException(
+            422, {"error": "wrong_cursor", "message": "`after` must be `next` of an earlier page"}
+        ) from error

@@ -1,0 +1,74 @@
+"""Logging in and out."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from fastapi import APIRouter, HTTPException, Request, Response
+
+from review_ui.desk import Desk
+from review_ui.errors import AccessError
+from review_ui.routes.common import PROBLEMS, DeskDep, SessionDep
+from review_ui.schemas import LoginIn, Problem, SessionOut
+from review_ui.security import cookie_of
+from review_ui.sessions import COOKIE, LIFETIME, Session
+
+router = APIRouter(prefix="/api/session", tags=["session"], responses=PROBLEMS)
+
+
+@router.get("", response_model=SessionOut)
+def show(desk: DeskDep, session: SessionDep) -> dict[str, Any]:
+    """Tell who is logged in, and how the page is set up."""
+    return _described(desk, session)
+
+
+@router.post("", response_model=SessionOut, responses={429: {"model": Problem}})
+def log_in(body: LoginIn, request: Request, response: Response, desk: DeskDep) -> dict[str, Any]:
+    """Change a name, and a token where one is needed, for a cookie."""
+    address = request.client.host if request.client else ""
+    wait = desk.sessions.tries.wait(address)
+    if wait > 0:
+        seconds = math.ceil(wait)
+        raise HTTPException(
+            429,
+            {"error": "too_many_tries", "message": f"too many tries; wait {seconds} s"},
+            {"Retry-After": str(seconds)},
+        )
+    try:
+        secret, session = desk.sessions.open(body.name, body.token)
+    except AccessError as error:
+        if "token" in str(error):
+            desk.sessions.tries.fail(address)
+            raise HTTPException(401, {"error": "wrong_token", "message": str(error)}) from error
+        raise HTTPException(422, {"error": "wrong_name", "message": str(error)}) from error
+    response.set_cookie(
+        COOKIE,
+        secret,
+        max_age=LIFETIME,
+        httponly=True,
+        samesite="strict",
+        secure=request.url.scheme == "https",
+    )
+    return _described(desk, session)
+
+
+@router.delete("", status_code=204)
+def log_out(request: Request, desk: DeskDep, _session: SessionDep) -> Response:
+    """Forget the session."""
+    desk.sessions.close(cookie_of(request.headers))
+    answer = Response(status_code=204)
+    answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    return answer
+
+
+def _described(desk: Desk, session: Session) -> dict[str, Any]:
+    return {
+        "name": session.name,
+        "role": session.role,
+        "csrf": session.csrf,
+        "login_needed": desk.sessions.needs_token,
+        "dataset": desk.name,
+        "tag_keys": desk.config.tag_keys,
+        "lease_seconds": desk.config.lease_seconds,
+    }

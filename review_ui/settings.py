@@ -1,0 +1,78 @@
+"""The `[review]` section of the configuration."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+# Keys of the page itself; a tag cannot have them. docs/review.md lists what they do.
+TAKEN_KEYS = frozenset("abcdefghiklnoprstuxyz0123456789?+-= /")
+
+
+class ReviewConfig(BaseModel):
+    """How the review page is served."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: str = Field("127.0.0.1", min_length=1, description="address to listen at")
+    port: int = Field(8484, ge=0, le=65535, description="0 takes a free one")
+    database: str = Field(
+        "",
+        description="SQLAlchemy URL of the decisions (postgresql://… for teams); "
+        "empty is review.sqlite in the root",
+    )
+    token: SecretStr | None = Field(
+        None, description="reviewers log in with it; needed beyond this machine"
+    )
+    admin_token: SecretStr | None = Field(
+        None, description="who logs in with it may also publish and import"
+    )
+    allowed_hosts: tuple[str, ...] = Field(
+        (), description="names under which the page is reached, besides localhost and `host`"
+    )
+    lease_seconds: int = Field(
+        300, ge=10, le=86_400, description="how long items shown to one reviewer are kept for them"
+    )
+    tag_keys: dict[str, str] = Field(
+        default_factory=dict, description='keys that set a tag, e.g. { m = "mirrored" }'
+    )
+
+    @field_validator("tag_keys")
+    @classmethod
+    def _keys_are_free(cls, keys: dict[str, str]) -> dict[str, str]:
+        for key, tag in keys.items():
+            if len(key) != 1 or key.lower() in TAKEN_KEYS:
+                free = " ".join(c for c in "jmqvw" if c not in TAKEN_KEYS)
+                raise ValueError(
+                    f"`tag_keys` must be single keys that the page does not use, got {key!r}; "
+                    f"free are {free} and , . ; ' [ ]"
+                )
+            if not tag.strip() or len(tag) > 64 or "\n" in tag:
+                raise ValueError(f"a tag must be 1 to 64 characters on one line, got {tag!r}")
+        return keys
+
+    @model_validator(mode="after")
+    def _tokens_are_long_and_differ(self) -> ReviewConfig:
+        for name in ("token", "admin_token"):
+            token = getattr(self, name)
+            if token is not None and len(token.get_secret_value()) < 16:
+                raise ValueError(
+                    f"`{name}` must have at least 16 characters; "
+                    "`nonesuch review --new-token` makes one"
+                )
+        if self.token is not None and self.admin_token is None:
+            raise ValueError("`token` needs `admin_token` too, or nobody could publish")
+        if self.token is not None and self.token == self.admin_token:
+            raise ValueError("`token` and `admin_token` must differ")
+        return self
+
+    @property
+    def is_local(self) -> bool:
+        """True where the page is open to this machine only."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False

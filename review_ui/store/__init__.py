@@ -1,0 +1,1 @@
+"""The decision store: events that are never overwritten, and a projection of the last build."""

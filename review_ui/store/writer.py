@@ -1,0 +1,137 @@
+"""One thread that writes: what waits is written in one transaction, and acknowledged after it.
+
+A durable commit costs a flush of the disk. With many reviewers at once, the flush is shared, and
+nobody is told "saved" before it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import Connection
+
+from review_ui.errors import StoreBusyError, StoreError
+from review_ui.store.database import Database
+from review_ui.store.deciding import Result, Submission, decide
+
+T = TypeVar("T")
+
+# So many at most share a transaction: the first must not wait for long.
+_TOGETHER: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    future: Future[Any]
+    submission: Submission | None = None
+    work: Callable[[Connection], Any] | None = None
+
+
+class Writer:
+    """Writes to a store, for any number of threads. As a context manager: ends with the body."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="review-writer", daemon=True)
+        self._thread.start()
+
+    def decide(self, submission: Submission) -> Future[list[Result]]:
+        """Take decisions; the future is done when they are on the disk."""
+        return self._put(_Job(Future(), submission=submission))
+
+    def write(self, work: Callable[[Connection], T]) -> Future[T]:
+        """Run `work` on the writer's connection, in a transaction that it may share."""
+        return self._put(_Job(Future(), work=work))
+
+    def close(self) -> None:
+        """Write what waits, then end."""
+        if not self._closed:
+            self._closed = True
+            self._jobs.put(None)
+            self._thread.join()
+
+    def _put(self, job: _Job) -> Future[Any]:
+        if self._closed:
+            raise StoreError("the server is stopping; send it again when it is back")
+        self._jobs.put(job)
+        return job.future
+
+    def _run(self) -> None:
+        while True:
+            jobs, last = self._wait()
+            if jobs:
+                self._write(jobs)
+            if last:
+                return
+
+    def _wait(self) -> tuple[list[_Job], bool]:
+        jobs: list[_Job] = []
+        job = self._jobs.get()
+        while job is not None:
+            jobs.append(job)
+            if len(jobs) >= _TOGETHER:
+                return jobs, False
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                return jobs, False
+        return jobs, True
+
+    def _write(self, jobs: Sequence[_Job]) -> None:
+        """Write jobs together; where one of them spoils it, each by itself."""
+        live = [job for job in jobs if job.future.set_running_or_notify_cancel()]
+        try:
+            with self._database.writing() as connection:
+                answers = list(_answers(connection, live))
+        except StoreBusyError as error:
+            _fail(live, error)
+        except Exception as error:
+            if len(live) == 1:
+                _fail(live, error)
+                return
+            for job in live:
+                self._write_one(job)
+        else:
+            for job, answer in zip(live, answers, strict=True):
+                job.future.set_result(answer)
+
+    def _write_one(self, job: _Job) -> None:
+        try:
+            with self._database.writing() as connection:
+                answer = next(iter(_answers(connection, [job])))
+        except Exception as error:
+            _fail([job], error)
+        else:
+            job.future.set_result(answer)
+
+
+def _answers(connection: Connection, jobs: Sequence[_Job]) -> list[Any]:
+    """Do the work of all jobs in order; decisions that follow one another are taken together."""
+    answers: list[Any] = []
+    run: list[Submission] = []
+    for job in jobs:
+        if job.submission is not None:
+            run.append(job.submission)
+            continue
+        if run:
+            answers += decide(connection, run)
+            run = []
+        assert job.work is not None
+        answers.append(job.work(connection))
+    if run:
+        answers += decide(connection, run)
+    return answers
+
+
+def _fail(jobs: Sequence[_Job], error: BaseException) -> None:
+    for job in jobs:
+        with contextlib.suppress(Exception):
+            job.future.set_exception(error)
