@@ -105,13 +105,14 @@ def _run(work: Callable[[], Result]) -> Result:
     from curation.errors import CurationError
     from data_catalog.errors import CatalogError
     from flows.settings import ConfigError
+    from review_ui.errors import ReviewError
 
     try:
         return work()
     except ConfigError as error:
         _say(f"error: {error}")
         raise typer.Exit(2) from error
-    except (CatalogError, CurationError, OSError) as error:
+    except (CatalogError, CurationError, ReviewError, OSError) as error:
         _say(f"error: {error}")
         raise typer.Exit(1) from error
 
@@ -169,7 +170,8 @@ def rebuild(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
 
 
 def _report(settings: Any) -> str:
-    from flows.tasks import REPORT, open_catalog
+    from data_catalog.versions import REPORT
+    from flows.catalog import open_catalog
 
     return open_catalog(settings).root.join(REPORT)
 
@@ -202,7 +204,7 @@ def publish(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
 def _not_latest(settings: Any, version: int) -> str:
     """Say so where an older version holds exactly what was to be published."""
     from data_catalog.versions import load_version
-    from flows.tasks import open_catalog
+    from flows.catalog import open_catalog
 
     latest = load_version(open_catalog(settings)).version
     if latest == version:
@@ -263,6 +265,50 @@ def decide(
 
 
 @app.command()
+def review(
+    host: Annotated[str, typer.Option(help="Address to listen at; else `review.host`.")] = "",
+    port: Annotated[int, typer.Option(help="Port; 0 is any free one; else `review.port`.")] = -1,
+    backup: Annotated[
+        Path | None, typer.Option(help="Copy the decisions to this file, and end.")
+    ] = None,
+    export_to: Annotated[
+        Path | None, typer.Option("--export", help="Write decisions as .csv or .jsonl, and end.")
+    ] = None,
+    import_from: Annotated[
+        Path | None, typer.Option("--import", help="Take in a .csv or .jsonl file, and end.")
+    ] = None,
+    reviewer: Annotated[str, typer.Option(help="Who imports.")] = "cli",
+    new_token: Annotated[
+        bool, typer.Option("--new-token", help="Print tokens for the configuration, and end.")
+    ] = False,
+    config: ConfigOption = CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Open the review page: accept, reject and tag what the rules have flagged."""
+    from flows import review as page
+    from flows.settings import load
+
+    if new_token:
+        _print(page.new_tokens())
+        return
+    settings = _run(lambda: page.listening_at(load(config), host, port))
+    if backup is not None:
+        said = _run(lambda: page.back_up(settings, backup))
+    elif export_to is not None:
+        said = _run(lambda: page.export_to(settings, export_to))
+    elif import_from is not None:
+        said = _run(lambda: page.import_from(settings, import_from, reviewer))
+    else:
+        _run(lambda: page.serve(settings, config, _print if not as_json else _print_address))
+        return
+    _print(json.dumps(said) if as_json else ", ".join(f"{key}: {said[key]}" for key in said))
+
+
+def _print_address(line: str) -> None:
+    _print(json.dumps({"address": line}))
+
+
+@app.command()
 def export(
     kind: Annotated[ExportKind, typer.Argument(help="Layout to write.")],
     target: Annotated[Path, typer.Argument(help="File or folder to write.")],
@@ -274,8 +320,8 @@ def export(
     """Write a published version for another trainer."""
     from data_catalog.exports import export as write
     from data_catalog.versions import load_version
+    from flows.catalog import open_catalog
     from flows.settings import load
-    from flows.tasks import open_catalog
 
     def work() -> Any:
         catalog = open_catalog(load(config))
@@ -299,8 +345,8 @@ def gc(
 ) -> None:
     """Remove orphan packs, abandoned temporaries and old table files, and nothing else."""
     from data_catalog.garbage import collect
+    from flows.catalog import open_catalog
     from flows.settings import load
-    from flows.tasks import open_catalog
 
     summary = _run(lambda: collect(open_catalog(load(config)), dry_run=dry_run))
     if as_json:
@@ -324,9 +370,9 @@ def forget(
 ) -> None:
     """Take an image down: its bytes leave the packs, and it never comes back."""
     from data_catalog.forgetting import forget as take_down
+    from flows.catalog import open_catalog
     from flows.inspect import find_image
     from flows.settings import load
-    from flows.tasks import open_catalog
 
     def work() -> Any:
         catalog = open_catalog(load(config))

@@ -18,7 +18,9 @@ from curation.ingest.sources import ShopConfig
 from curation.localshop.server import LocalShop
 from curation.synthetic import PlantedImage, write_demo_set
 from data_catalog.schema import Reason, Verdict
-from flows import progress, tasks
+from data_catalog.versions import REPORT
+from flows import progress
+from flows.catalog import open_catalog
 from flows.publish import publish
 from flows.rebuild import rebuild
 from flows.settings import ConfigError, DatasetConfig, load
@@ -80,7 +82,7 @@ def run_demo(folder: Path, *, seed: int, products: int) -> DemoOutcome:
         sound_accepted=accepted,
         seconds=round(time.perf_counter() - began, 1),
         pictures=str(folder / "images"),
-        report=tasks.open_catalog(config).root.join(tasks.REPORT),
+        report=open_catalog(config).root.join(REPORT),
         version=published.version,
         path=published.path,
         items=published.items,
@@ -138,7 +140,7 @@ Verdicts = Mapping[str, tuple[str, frozenset[str]]]
 
 def _outcome(config: DatasetConfig) -> tuple[dict[str, str], Verdicts]:
     """Give item by file name, and (verdict, reasons) by item."""
-    catalog = tasks.open_catalog(config)
+    catalog = open_catalog(config)
     observations = catalog.table("observations").read()
     verdicts = catalog.table("verdicts").read()
     items = {

@@ -19,8 +19,8 @@ from data_catalog.decisions import record
 from data_catalog.errors import CatalogError
 from data_catalog.schema import DECISIONS
 from data_catalog.versions import list_versions, read_members
+from flows.catalog import open_catalog
 from flows.settings import DatasetConfig
-from flows.tasks import open_catalog
 
 # The box at the end of the id of an item that was cut out of an image.
 _CROP: Final = re.compile(r"(?<=[0-9a-f])#\d+,\d+,\d+,\d+$")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -23,7 +25,12 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+# The environment variable, and its value, by which another program asks for JSON lines.
+FORM: Final = "NONESUCH_PROGRESS"
+AS_JSON: Final = "json"
+
 _LINE_EVERY: Final = 5.0  # seconds
+_JSON_EVERY: Final = 0.25
 
 
 class Reporter(Protocol):
@@ -100,6 +107,42 @@ class Lines:
         sys.stderr.flush()
 
 
+@dataclass
+class JsonLines:
+    """One JSON object a line, several a second: for programs that show it in their own way."""
+
+    _stage: str = ""
+    _total: int | None = None
+    _done: int = 0
+    _last: float = 0.0
+
+    def begin(self, stage: str, total: int | None) -> None:
+        """Start a stage."""
+        self._stage, self._total, self._done = stage, total, 0
+        self._print()
+
+    def advance(self, steps: int = 1) -> None:
+        """Count; print at most four times a second."""
+        self._done += steps
+        if time.monotonic() - self._last >= _JSON_EVERY:
+            self._print()
+
+    def note(self, lines: Sequence[str]) -> None:
+        """Say nothing: notes are for people."""
+
+    def end(self, result: str = "") -> None:
+        """Print how far the stage came."""
+        if self._stage:
+            self._print()
+        self._stage = ""
+
+    def _print(self) -> None:
+        self._last = time.monotonic()
+        state = {"stage": self._stage, "done": self._done, "total": self._total}
+        sys.stderr.write(json.dumps(state) + "\n")
+        sys.stderr.flush()
+
+
 class Bars:
     """A bar for the stage under way, a line for each that is done."""
 
@@ -162,7 +205,11 @@ def reporter() -> Reporter:
 def watch() -> Iterator[Reporter]:
     """Report to stderr while the body runs."""
     console = Console(stderr=True)
-    chosen: Reporter = Bars(console) if console.is_terminal else Lines()
+    chosen: Reporter
+    if os.environ.get(FORM) == AS_JSON:
+        chosen = JsonLines()
+    else:
+        chosen = Bars(console) if console.is_terminal else Lines()
     token = _current.set(chosen)
     try:
         yield chosen

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from data_catalog.errors import CatalogError
 from flows import tasks
+from flows.catalog import open_catalog
 from flows.settings import DatasetConfig
 
 
@@ -24,7 +25,7 @@ class PublishSummary(BaseModel):
 @flow(name="publish", flow_run_name="publish {config.dataset.name}")
 def publish(config: DatasetConfig) -> PublishSummary:
     """Judge once more, so that the latest decisions count, and publish what is accepted."""
-    with tasks.open_catalog(config).lock("publish"):
+    with open_catalog(config).lock("publish"):
         selection = tasks.select_items(config)
         missing = sum(part.num_rows for part in tasks.find_pending(config, selection))
         if missing:
@@ -32,6 +33,7 @@ def publish(config: DatasetConfig) -> PublishSummary:
                 f"{missing} images are not standardized by this recipe yet; "
                 "run `nonesuch rebuild` first"
             )
+        tasks.take_decisions(config)
         build = tasks.judge_items(config, selection)
         version = tasks.publish_version(config, selection, build)
     summary = PublishSummary(

@@ -22,7 +22,9 @@ from pydantic import BaseModel
 from curation.errors import SourceError
 from curation.ingest.stage import IngestCounts
 from curation.stages.standardize import PartitionCounts
+from data_catalog.versions import REPORT
 from flows import tasks
+from flows.catalog import open_catalog
 from flows.settings import DatasetConfig
 
 
@@ -70,7 +72,7 @@ def rebuild(config: DatasetConfig) -> RebuildSummary:
         If sources failed. The others were taken in, and everything was judged, before.
     """
     began = time.perf_counter()
-    catalog = tasks.open_catalog(config)
+    catalog = open_catalog(config)
     with catalog.lock("rebuild"):
         ingested, broken = ingest_all(config)
         if broken and not ingested:
@@ -78,6 +80,7 @@ def rebuild(config: DatasetConfig) -> RebuildSummary:
         selection = tasks.select_items(config)
         parts = tasks.find_pending(config, selection)
         done = standardize_all(config, parts)
+        tasks.take_decisions(config)
         build = tasks.judge_items(config, selection)
         if done or any(counts.new for counts in ingested):
             tasks.compact_tables(config)
@@ -133,6 +136,6 @@ def show(config: DatasetConfig, summary: RebuildSummary) -> None:
         key="rebuild-reasons",
         table=[{"reason": name, "items": count} for name, count in summary.reasons.items()],
     )
-    report = tasks.open_catalog(config).root.join(tasks.REPORT)
+    report = open_catalog(config).root.join(REPORT)
     link = report if "://" in report else Path(report).as_uri()
     create_link_artifact(key="rebuild-report", link=link, link_text="report.html")

@@ -30,6 +30,7 @@ from curation.ingest.sources import SourceConfig, check_names
 from curation.ingest.web.settings import WebSettings
 from curation.judging import Rules
 from curation.recipe import Limits, Recipe
+from review_ui.settings import ReviewConfig
 
 DEFAULT_FILE: Final = "nonesuch.toml"
 
@@ -85,6 +86,7 @@ class DatasetConfig(Section):
     duplicates: DuplicateRules = DuplicateRules()
     publish: Publishing = Publishing()
     run: Running = Running()
+    review: ReviewConfig = ReviewConfig()
 
     @model_validator(mode="before")
     @classmethod
@@ -185,7 +187,8 @@ def parse(raw: dict[str, Any], *, name: str, folder: Path) -> DatasetConfig:
                 f"{source.name!r}, which would take in its own catalog; put it somewhere else"
             )
     dataset = config.dataset.model_copy(update={"root": root})
-    return config.model_copy(update={"dataset": dataset, "sources": sources})
+    review = config.review.at(folder)
+    return config.model_copy(update={"dataset": dataset, "sources": sources, "review": review})
 
 
 def _with_cascade(raw: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from importlib import metadata
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from prefect import task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
-from pydantic import SecretStr
 
 from curation.ingest.offers import Traffic
 from curation.ingest.selection import current
@@ -43,24 +42,19 @@ from curation.stages.standardize import (
 )
 from data_catalog.catalog import Catalog
 from data_catalog.errors import CatalogError
-from data_catalog.versions import Version, publish
+from data_catalog.versions import REPORT, Version, publish
 from flows import progress, traffic
+from flows.catalog import open_catalog
+from flows.decisions import exchange_decisions
 from flows.settings import DatasetConfig
-
-REPORT = "report.html"
-
-
-def open_catalog(config: DatasetConfig) -> Catalog:
-    """Open the catalog of a dataset."""
-    options = {
-        key: value.get_secret_value() if isinstance(value, SecretStr) else value
-        for key, value in config.dataset.storage_options.items()
-    }
-    return Catalog(config.dataset.root, options)
 
 
 def _pool(config: DatasetConfig) -> WorkerPool:
     return WorkerPool(config.run.workers or None)
+
+
+# What the catalog and its versions do not keep of the configuration: keys and tokens.
+PRIVATE: Final[dict[str, Any]] = {"dataset": {"storage_options"}, "review": True}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +128,15 @@ def standardize(config: DatasetConfig, images: pa.Table, label: str) -> Partitio
         )
         stage.result = f"{counts.images} images, {counts.items} items, {counts.failed} failed"
     return counts
+
+
+@task(name="take decisions", cache_policy=NO_CACHE)
+def take_decisions(config: DatasetConfig) -> int:
+    """Bring what people said on the review page into the catalog; give how much was new."""
+    with progress.stage("take decisions") as stage:
+        exchanged = exchange_decisions(config, open_catalog(config))
+        stage.result = f"{exchanged.to_catalog} new" if exchanged.to_catalog else ""
+    return exchanged.to_catalog
 
 
 @task(name="judge", cache_policy=NO_CACHE)
@@ -213,7 +216,7 @@ def _commit_build(
         "build": build,
         "recipe": config.recipe.id,
         "summary": json.dumps(summary),
-        "config": config.model_dump_json(exclude={"dataset": {"storage_options"}}),
+        "config": config.model_dump_json(exclude=PRIVATE),
         "inverted": judgement.inversion.inverted,
         "built_at": built_at,
     }
@@ -265,7 +268,7 @@ def publish_version(config: DatasetConfig, selection: pa.Table, build: Build) ->
                 "width": config.recipe.width,
                 "height": config.recipe.height,
                 "summary": dict(build.summary),
-                "config": config.model_dump(mode="json", exclude={"dataset": {"storage_options"}}),
+                "config": config.model_dump(mode="json", exclude=PRIVATE),
                 "software": software(),
             },
             build=build.id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
@@ -66,6 +67,13 @@ class ReviewConfig(BaseModel):
         if self.token is not None and self.token == self.admin_token:
             raise ValueError("`token` and `admin_token` must differ")
         return self
+
+    def at(self, folder: Path) -> ReviewConfig:
+        """Give the same with the path of an SQLite database relative to `folder`."""
+        head, slashes, path = self.database.partition(":///")
+        if not head.startswith("sqlite") or not slashes or not path or path.startswith("/"):
+            return self
+        return self.model_copy(update={"database": f"{head}:///{(folder / path).as_posix()}"})
 
     @property
     def is_local(self) -> bool:

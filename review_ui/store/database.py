@@ -183,9 +183,19 @@ def translated(where: str = "the review database") -> Iterator[None]:
         raise _meaning(error, where) from error
 
 
-def _meaning(error: DBAPIError, where: str) -> StoreError:
-    said = " ".join(str(error.orig).split())
-    state = getattr(error.orig, "sqlstate", None)
+@contextlib.contextmanager
+def translated_plain(where: str) -> Iterator[None]:
+    """As `translated`, for SQLite's driver without SQLAlchemy around it."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _meaning(error, where) from error
+
+
+def _meaning(error: DBAPIError | sqlite3.Error, where: str) -> StoreError:
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    said = " ".join(str(cause).split())
+    state = getattr(cause, "sqlstate", None)
     if "disk is full" in said or "disk I/O error" in said or state == "53100":
         return DiskFullError(f"{where}: {said}; free some room, nothing was written")
     if "locked" in said or "busy" in said:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from review_ui.errors import ExchangeError
 from review_ui.store import clock
@@ -63,7 +63,10 @@ _ERRORS: Final = 100
 
 def export(connection: Connection, form: Format, *, whole_history: bool) -> Iterator[str]:
     """Write decisions, line by line: those that hold, or all there ever were, oldest first."""
-    rows = _rows(connection, whole_history=whole_history)
+    rows = (
+        {**row, "decided_at": clock.to_text(row["decided_at"])}
+        for row in rows_of(connection, whole_history=whole_history)
+    )
     if form == "jsonl":
         yield from (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         return
@@ -80,7 +83,8 @@ def export(connection: Connection, form: Format, *, whole_history: bool) -> Iter
     yield buffer.getvalue()
 
 
-def _rows(connection: Connection, *, whole_history: bool) -> Iterator[dict[str, Any]]:
+def rows_of(connection: Connection, *, whole_history: bool) -> Iterator[dict[str, Any]]:
+    """Give decisions by the names of `COLUMNS`, times in microseconds."""
     table = decision_event if whole_history else item_state
     event = decision_event.c.uuid if whole_history else item_state.c.head
     order = decision_event.c.seq if whole_history else item_state.c.item_id
@@ -102,9 +106,19 @@ def _rows(connection: Connection, *, whole_history: bool) -> Iterator[dict[str, 
             "tags": unpack_list(row.tags),
             "note": row.note,
             "reviewer": row.reviewer,
-            "decided_at": clock.to_text(row.decided_at),
+            "decided_at": row.decided_at,
             "event": row.event,
         }
+
+
+def decided(connection: Connection) -> int:
+    """Count the items about which something holds."""
+    return int(connection.execute(select(func.count()).select_from(item_state)).scalar_one())
+
+
+def known_events(connection: Connection) -> set[str]:
+    """Give the uuids of all events."""
+    return set(connection.execute(select(decision_event.c.uuid)).scalars())
 
 
 def _defused(value: str | None) -> str:

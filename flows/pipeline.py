@@ -1,0 +1,236 @@
+"""What the review page is handed of the pipeline. Heavy work runs in processes of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import math
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+from pydantic import ValidationError
+
+from curation.pool import WorkerPool
+from curation.preview import previews
+from curation.recipe import Limits
+from curation.stages.review import queue_infos, review_items
+from data_catalog.catalog import Catalog
+from data_catalog.errors import CatalogError
+from data_catalog.schema import Reason
+from data_catalog.versions import REPORT
+from flows.catalog import open_catalog
+from flows.decisions import exchange_with, open_store
+from flows.progress import AS_JSON, FORM
+from flows.settings import DatasetConfig
+from review_ui.errors import NotFoundError, ReviewError
+from review_ui.feed import Feed, Published, Tell
+from review_ui.store import projection
+
+_LINES_KEPT: Final = 20
+
+
+class CatalogPipeline:
+    """The pipeline of one dataset; see `review_ui.feed.Pipeline`.
+
+    Parameters
+    ----------
+    file
+        The configuration; publishing runs the command line with it.
+    """
+
+    def __init__(self, config: DatasetConfig, file: Path) -> None:
+        self._config, self._file = config, file
+        self._catalog = open_catalog(config)
+        self._lock = threading.Lock()
+        self._pool: WorkerPool | None = None
+        self._children: set[int] = set()
+
+    def latest_build(self) -> str | None:
+        """Give the id of the last build that is whole."""
+        row = _last_build(self._catalog, ["build", "built_at"])
+        return None if row is None else str(row["build"])
+
+    def refresh(self) -> None:
+        """Read the last build into the store, in a process: it may be large."""
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe(duplex=False)
+        child = context.Process(target=_refresh, args=(self._config, theirs), daemon=True)
+        child.start()
+        theirs.close()
+        with self._tracked(child.pid), ours:
+            try:
+                problem: str = ours.recv()
+            except EOFError:
+                child.join()
+                problem = f"reading the catalog ended with exit code {child.exitcode}"
+            child.join()
+        if problem:
+            raise ReviewError(problem)
+
+    def publish(self, tell: Tell) -> Published:
+        """Run `nonesuch publish`; its progress is told."""
+        command = (sys.executable, "-m", "flows.cli", "publish", "--json")
+        with (
+            subprocess.Popen(
+                (*command, "--config", str(self._file)),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+                env={**os.environ, FORM: AS_JSON},
+            ) as child,
+            self._tracked(child.pid),
+        ):
+            assert child.stdout is not None
+            assert child.stderr is not None
+            said = _follow(child.stderr, tell)
+            summary = child.stdout.read()
+        if child.returncode != 0:
+            raise ReviewError("\n".join(said) or f"publish ended with exit code {child.returncode}")
+        found = json.loads(summary.splitlines()[-1])
+        return Published(found["version"], found["items"], found["shards"])
+
+    def explain(self, item: str) -> dict[str, Any]:
+        """Tell what is known about an item: tests, where it came from, versions that have it."""
+        from flows.inspect import why
+
+        known = why(self._config, item)
+        mine: dict[str, Any] = next(
+            (found for found in known["items"] if found["item_id"] == item), {}
+        )
+        out: dict[str, Any] = _plain(
+            {
+                "tests": mine.get("tests", []),
+                "observations": known["observations"],
+                "versions": known["versions"],
+            }
+        )
+        return out
+
+    def render(self, data: bytes) -> bytes:
+        """Decode a picture in a process that may die of it."""
+        with self._lock:
+            if self._pool is None:
+                self._pool = WorkerPool(1)
+            pool = self._pool
+        limits = self._config.limits
+        found = next(pool.map(previews, [(data, limits)], seconds=limits.seconds, give_up=_gave_up))
+        if isinstance(found, str):
+            raise NotFoundError(f"the original cannot be shown: {found}")
+        return found
+
+    def close(self) -> None:
+        """End what still runs; whatever it was will be done again."""
+        with self._lock:
+            for child in self._children:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child, 15)
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.__exit__(None, None, None)
+
+    @contextlib.contextmanager
+    def _tracked(self, child: int | None) -> Iterator[None]:
+        assert child is not None
+        with self._lock:
+            self._children.add(child)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._children.discard(child)
+
+
+def _gave_up(_task: tuple[bytes, Limits], reason: Reason, detail: str) -> bytes | str:
+    return f"{reason}: {detail}"
+
+
+def _follow(lines: Any, tell: Tell) -> list[str]:
+    """Tell the progress that is written in JSON; give the last of the other lines."""
+    said: deque[str] = deque(maxlen=_LINES_KEPT)
+    for line in lines:
+        try:
+            found = json.loads(line)
+            tell(found["stage"], found["done"], found["total"] or 0)
+        except (ValueError, TypeError, KeyError):
+            if line.strip():
+                said.append(line.strip().removeprefix("error: "))
+    return list(said)
+
+
+def _refresh(config: DatasetConfig, answer: Any) -> None:
+    """Bring the store up to the last build; answer with what went wrong, or with nothing."""
+    problem = ""
+    try:
+        with open_store(config) as database:
+            catalog = open_catalog(config)
+            exchange_with(database, catalog)
+            feed = make_feed(config, catalog)
+            if feed is not None:
+                projection.replace(database, feed)
+    except Exception as error:
+        problem = str(error) or type(error).__name__
+    answer.send(problem)
+
+
+def make_feed(config: DatasetConfig, catalog: Catalog) -> Feed | None:
+    """Give the last build as the page wants it; None where there is none that is whole."""
+    row = _last_build(catalog)
+    if row is None:
+        return None
+    built = _as_built(config, row)
+    return Feed(
+        build=row["build"],
+        built_at=row["built_at"],
+        recipe=built.recipe.id,
+        queues=queue_infos(built.rules),
+        items=_of_one_build(catalog, built, row["build"]),
+        total=int(json.loads(row["summary"])["items"]),
+    )
+
+
+def _of_one_build(catalog: Catalog, built: DatasetConfig, build: str) -> Iterator[pa.RecordBatch]:
+    """Give the items, and make sure that no rebuild changed tables while they were read."""
+    batches = review_items(catalog, built.recipe, built.rules, built.sources)
+    first = list(itertools.islice(batches, 1))
+    last = _last_build(catalog, ["build", "built_at"])
+    if last is None or last["build"] != build:
+        raise CatalogError("a rebuild began while the catalog was read; it is read again after it")
+    yield from first
+    yield from batches
+
+
+def _last_build(catalog: Catalog, columns: list[str] | None = None) -> dict[str, Any] | None:
+    """Give the row of the last build; None where tables are half written, or there is none."""
+    # The report goes before tables are touched, and comes back after them.
+    if not catalog.root.exists(REPORT):
+        return None
+    rows = catalog.table("builds").read(columns).sort_by("built_at")
+    return rows.slice(rows.num_rows - 1).to_pylist()[0] if rows.num_rows else None
+
+
+def _as_built(config: DatasetConfig, row: dict[str, Any]) -> DatasetConfig:
+    """Give the configuration that a build was made with: its thresholds are those to show."""
+    try:
+        return DatasetConfig.model_validate_json(row["config"])
+    except ValidationError:  # by an older Nonesuch
+        return config
+
+
+def _plain(value: Any) -> Any:
+    """Leave out what JSON cannot say."""
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
