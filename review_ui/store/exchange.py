@@ -225,14 +225,15 @@ def _lines(text: str, form: Format) -> Iterator[tuple[int, dict[str, Any] | str]
             if line.strip():
                 yield number, _json(line)
         return
-    reader = csv.DictReader(io.StringIO(text))
-    missing = {"item", "verdict"} - set(reader.fieldnames or ())
-    if missing:
-        raise ExchangeError(
-            f"the first line must name the columns {', '.join(COLUMNS[:2])}; "
-            f"{', '.join(sorted(missing))} missing"
-        )
+    # Line ends as they come: the reader of CSV knows which of them are part of a field.
+    reader = csv.DictReader(io.StringIO(text, newline=""))
     try:
+        missing = {"item", "verdict"} - set(reader.fieldnames or ())
+        if missing:
+            raise ExchangeError(
+                f"the first line must name the columns {', '.join(COLUMNS[:2])}; "
+                f"{', '.join(sorted(missing))} missing"
+            )
         for row in reader:
             split = {name: _list(row.get(name)) for name in ("reasons", "tags")}
             yield reader.line_num, {**{k: v for k, v in row.items() if k}, **split}

@@ -155,10 +155,10 @@ def _add(database: Database, taken: _Taken, rows: list[dict[str, Any]]) -> None:
         _count(taken, row, decided=items[-1]["decided"])
     taken.items += len(rows)
     with database.writing() as connection:
+        _still_reading(connection, taken.number, size=taken.items)
         connection.execute(insert(review_item), items)
         if entries:
             connection.execute(insert(queue_entry), entries)
-        _still_reading(connection, taken.number, size=taken.items)
 
 
 def _still_reading(connection: Connection, number: int, **values: Any) -> None:

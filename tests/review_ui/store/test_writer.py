@@ -1,0 +1,84 @@
+"""One thread writes for all; whoever is told "saved" is on the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, insert, text
+
+from review_ui.errors import StoreError
+from review_ui.store import projection
+from review_ui.store.database import Database, open_database
+from review_ui.store.deciding import Decision, Outcome, Submission
+from review_ui.store.models import tag
+from review_ui.store.writer import Writer
+from tests.review_ui.feeds import blurred, feed, item_id
+from tests.review_ui.store.test_deciding import accept, events, reject
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    database = open_database(database_url)
+    projection.replace(database, feed([blurred(n, 0.4) for n in range(200)]))
+    yield database
+    database.close()
+
+
+def one(reviewer: str, decision: Decision) -> Submission:
+    return Submission(reviewer, "page", [decision])
+
+
+def test_everyone_gets_their_own_answer_in_their_own_order(database: Database) -> None:
+    with closing(Writer(database)) as writer:
+        futures = [writer.decide(one("ann", reject(n))) for n in range(200)]
+        outcomes = [(f.result()[0].outcome, f.result()[0].state.item) for f in futures]
+    assert outcomes == [(Outcome.SAVED, item_id(n)) for n in range(200)]
+    assert events(database) == 200
+
+
+def test_of_two_in_one_transaction_one_wins(database: Database) -> None:
+    with closing(Writer(database)) as writer:
+        both = [writer.decide(one(who, accept(0))) for who in ("ann", "bob")]
+        assert [f.result()[0].outcome for f in both] == [Outcome.SAVED, Outcome.CONFLICT]
+
+
+def test_one_that_spoils_the_transaction_spoils_no_other(database: Database) -> None:
+    def spoil(connection: Connection) -> None:
+        connection.execute(insert(tag).values(value="same", uses=1))
+        connection.execute(insert(tag).values(value="same", uses=1))
+
+    with closing(Writer(database)) as writer:
+        futures: list[Future[Any]] = []
+        for n in range(10):
+            futures.append(writer.decide(one("ann", reject(n))))
+            futures.append(writer.write(spoil))
+        for n, future in enumerate(futures):
+            if n % 2:
+                with pytest.raises(StoreError):
+                    future.result()
+            else:
+                assert future.result()[0].outcome is Outcome.SAVED
+    assert events(database) == 10
+
+
+def test_closing_writes_what_waits(database: Database) -> None:
+    writer = Writer(database)
+    futures = [writer.decide(one("ann", reject(n))) for n in range(50)]
+    writer.close()
+    assert all(f.done() for f in futures)
+    assert events(database) == 50
+    with pytest.raises(StoreError, match="stopping"):
+        writer.decide(one("ann", reject(60)))
+
+
+def test_what_is_acknowledged_is_committed_durably(tmp_path: Path) -> None:
+    database = open_database(f"sqlite:///{tmp_path}/review.sqlite")
+    with database.reading() as connection:
+        assert connection.execute(text("PRAGMA synchronous")).scalar_one() == 2  # FULL
+        assert connection.execute(text("PRAGMA journal_mode")).scalar_one() == "wal"
+    database.close()
