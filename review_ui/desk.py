@@ -41,6 +41,12 @@ class Remembered(Generic[T]):
                 self._known = (time.monotonic(), self._find())
             return self._known[1]
 
+    def at_hand(self) -> T | None:
+        """Give the value where it is fresh, and None where it would have to be found out."""
+        known = self._known
+        fresh = known is not None and time.monotonic() - known[0] < self._seconds
+        return known[1] if known is not None and fresh else None
+
     def forget(self) -> None:
         """Find it out anew the next time."""
         with self._lock:

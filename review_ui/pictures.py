@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import Any, Final, Literal
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Literal, NamedTuple
 
 from sqlalchemy import Row, select
 
 from data_catalog.catalog import Catalog
-from data_catalog.packs import PackRef
+from data_catalog.packs import PackRef, PackStore
 from review_ui.errors import NotFoundError
 from review_ui.store.database import Database
 from review_ui.store.models import review_item
@@ -22,6 +22,24 @@ _KEPT_BYTES: Final = 64 << 20
 _PLACES: Final = 20_000
 
 _TYPES: Final = ((b"\xff\xd8\xff", "image/jpeg"), (b"\x89PNG\r\n\x1a\n", "image/png"))
+
+
+class _Place(NamedTuple):
+    """Where the pictures of an item are; columns of `review_item`."""
+
+    image_id: str
+    recipe: str
+    raw_pack: str
+    raw_offset: int
+    raw_length: int
+    pack: str
+    offset: int
+    length: int
+    thumb_offset: int
+    thumb_length: int
+
+
+_PLACE: Final = _Place._fields
 
 
 class Pictures:
@@ -37,7 +55,8 @@ class Pictures:
         self._catalog, self._render = catalog, render
         self._rendered: OrderedDict[str, bytes] = OrderedDict()
         self._rendered_bytes = 0
-        self._places: OrderedDict[tuple[int, str], Row[Any]] = OrderedDict()
+        self._places: OrderedDict[tuple[int, str], _Place] = OrderedDict()
+        self._standard: dict[str, PackStore] = {}
         self._lock = threading.Lock()
 
     def find(self, database: Database, build: int, item: str, kind: Kind) -> tuple[bytes, str]:
@@ -53,7 +72,26 @@ class Pictures:
         place = self._place(database, build, item)
         if kind == "original":
             return self._original(place), "image/jpeg"
-        store = self._catalog.standard(place.recipe)
+        return self._read(place, kind)
+
+    def at_hand(self, build: int, item: str, kind: Kind) -> tuple[bytes, str] | None:
+        """Give a picture that costs no more than a short read of a local file; else None."""
+        place = self._places.get((build, item))
+        if place is None or kind == "original" or not self._catalog.root.is_local:
+            return None
+        return self._read(place, kind)
+
+    def remember(self, build: int, rows: Iterable[Row[Any]]) -> None:
+        """Note where the pictures of items are that are about to be shown."""
+        with self._lock:
+            for row in rows:
+                self._places[build, row.item_id] = _Place(*(getattr(row, name) for name in _PLACE))
+            self._shorten()
+
+    def _read(self, place: _Place, kind: Kind) -> tuple[bytes, str]:
+        store = self._standard.get(place.recipe)
+        if store is None:
+            store = self._standard[place.recipe] = self._catalog.standard(place.recipe)
         if kind == "thumb":
             ref = PackRef(place.pack, place.thumb_offset, place.thumb_length)
         else:
@@ -68,37 +106,28 @@ class Pictures:
             self._places.clear()
             self._rendered_bytes = 0
 
-    def _place(self, database: Database, build: int, item: str) -> Row[Any]:
-        with self._lock:
-            known = self._places.get((build, item))
+    def _place(self, database: Database, build: int, item: str) -> _Place:
+        known = self._places.get((build, item))
         if known is not None:
             return known
-        columns = (
-            "image_id",
-            "recipe",
-            "raw_pack",
-            "raw_offset",
-            "raw_length",
-            "pack",
-            "offset",
-            "length",
-            "thumb_offset",
-            "thumb_length",
-        )
-        query = select(*(review_item.c[name] for name in columns)).where(
+        query = select(*(review_item.c[name] for name in _PLACE)).where(
             review_item.c.build == build, review_item.c.item_id == item
         )
         with database.reading() as connection:
             row = connection.execute(query).first()
         if row is None:
             raise NotFoundError(f"the build under review has no item {item[:80]}")
+        place = _Place(*row)
         with self._lock:
-            self._places[build, item] = row
-            while len(self._places) > _PLACES:
-                self._places.popitem(last=False)
-        return row
+            self._places[build, item] = place
+            self._shorten()
+        return place
 
-    def _original(self, place: Row[Any]) -> bytes:
+    def _shorten(self) -> None:
+        while len(self._places) > _PLACES:
+            self._places.popitem(last=False)
+
+    def _original(self, place: _Place) -> bytes:
         with self._lock:
             known = self._rendered.get(place.image_id)
             if known is not None:

@@ -16,6 +16,7 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from fastapi import HTTPException
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -73,11 +74,7 @@ class Guard:
         if refusal is not None:
             await _refuse(guarded, *refusal)
             return
-        body = _Limited(receive, MAX_IMPORT if scope["path"] == IMPORT_PATH else MAX_BODY)
-        try:
-            await self._app(scope, body, guarded)
-        except _TooLargeError:
-            await _refuse(guarded, *_too_large(body.limit))
+        await self._app(scope, _Limited(receive, _limit(scope)), guarded)
 
     def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str, str] | None:
         host = headers.get("host", "")
@@ -89,7 +86,7 @@ class Guard:
             )
         if scope["method"] in _SAFE:
             return None
-        limit = MAX_IMPORT if scope["path"] == IMPORT_PATH else MAX_BODY
+        limit = _limit(scope)
         if _length(headers) > limit:
             return _too_large(limit)
         if not _same_origin(headers, host):
@@ -143,28 +140,31 @@ def _length(headers: Headers) -> int:
     return int(text) if text.isdecimal() else -1
 
 
+def _limit(scope: Scope) -> int:
+    return MAX_IMPORT if scope["path"] == IMPORT_PATH else MAX_BODY
+
+
 def _too_large(limit: int) -> tuple[int, str, str]:
     return 413, "too_large", f"the body must have at most {limit:,} bytes; send it in parts"
-
-
-class _TooLargeError(Exception):
-    """The body has gone on beyond the limit."""
 
 
 class _Limited:
     """Gives the body until it is too long."""
 
     def __init__(self, receive: Receive, limit: int) -> None:
-        self.limit = limit
         self._receive = receive
+        self._limit = limit
         self._received = 0
 
     async def __call__(self) -> Message:
         message = await self._receive()
         if message["type"] == "http.request":
             self._received += len(message.get("body", b""))
-            if self._received > self.limit:
-                raise _TooLargeError
+            if self._received > self._limit:
+                status, error, text = _too_large(self._limit)
+                detail = {"error": error, "message": text}
+                # What is left of a refused body is not read.
+                raise HTTPException(status, detail, {"Connection": "close"})
         return message
 
 

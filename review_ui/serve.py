@@ -17,6 +17,8 @@ from review_ui.settings import ReviewConfig
 LOCAL_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 # Of requests under way when the server stops; decisions among them are written.
 _LAST_SECONDS: Final = 5
+# A reviewer who thinks for a while need not connect again.
+_IDLE_SECONDS: Final = 75
 
 
 def check_access(config: ReviewConfig) -> None:
@@ -71,6 +73,7 @@ def serve(desk: Desk, ready: Callable[[str], None]) -> None:
             server_header=False,
             # What a proxy says about its clients can be said by anybody.
             proxy_headers=False,
+            timeout_keep_alive=_IDLE_SECONDS,
             timeout_graceful_shutdown=_LAST_SECONDS,
         )
     )

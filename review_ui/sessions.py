@@ -29,6 +29,8 @@ Role = Literal["reviewer", "admin"]
 
 COOKIE: Final = "nonesuch_review"
 LIFETIME: Final = 30 * 24 * 3600  # seconds
+_LONGEST: Final = 100
+_KEPT: Final = 1_000
 _NAME: Final = re.compile(r"[^\W_][\w .@'-]{0,39}")
 
 
@@ -70,7 +72,7 @@ class Tries:
             for key in (address, ""):
                 self._failed.setdefault(key, deque()).append(time.monotonic())
                 self._failed.move_to_end(key)
-            while len(self._failed) > 1_000:
+            while len(self._failed) > _KEPT:
                 self._failed.popitem(last=False)
 
 
@@ -129,19 +131,18 @@ class Sessions:
 
     def find(self, secret: str | None) -> Session | None:
         """Give the session of a cookie; None where it is unknown, expired, or its token changed."""
-        if not secret or len(secret) > 100:
+        if not secret or len(secret) > _LONGEST:
             return None
-        digest = _digest(secret)
+        return self.known(secret) or self._look_up(secret)
+
+    def known(self, secret: str | None) -> Session | None:
+        """Give the session of a cookie that was seen before; the store is not asked."""
+        if not secret or len(secret) > _LONGEST:
+            return None
         with self._lock:
-            known = self._cache.get(digest)
-        if known is None:
-            known = self._look_up(digest, secret)
-            if known is None:
+            found, expires = self._cache.get(_digest(secret), (None, 0))
+            if found is None or expires < clock.now():
                 return None
-        found, expires = known
-        if expires < clock.now():
-            return None
-        with self._lock:
             self._online[found.name] = time.monotonic()
         return found
 
@@ -163,18 +164,19 @@ class Sessions:
             seen = [(name, now - at) for name, at in self._online.items() if now - at <= within]
         return sorted(seen)
 
-    def _look_up(self, digest: str, secret: str) -> tuple[Session, int] | None:
+    def _look_up(self, secret: str) -> Session | None:
+        digest = _digest(secret)
         with self._database.reading() as connection:
             row = connection.execute(select(session).where(session.c.digest == digest)).first()
         # A token that was changed, or taken away, ends the sessions that were opened with it.
         if row is None or row.token != self._mark(row.role):
             return None
-        known = Session(row.name, row.role, csrf_of(secret)), int(row.expires_at)
+        found = Session(row.name, row.role, csrf_of(secret))
         with self._lock:
-            self._cache[digest] = known
-            while len(self._cache) > 1_000:
+            self._cache[digest] = found, int(row.expires_at)
+            while len(self._cache) > _KEPT:
                 self._cache.popitem(last=False)
-        return known
+        return self.known(secret)
 
     def _role(self, token: str) -> Role | None:
         """Tell what a token is good for; takes as long for wrong ones as for right ones."""

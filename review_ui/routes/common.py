@@ -7,6 +7,7 @@ import json
 from typing import Annotated, Any
 
 from fastapi import Depends, HTTPException, Request
+from starlette.concurrency import run_in_threadpool
 
 from review_ui.desk import Desk
 from review_ui.schemas import Problem
@@ -18,7 +19,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def desk_of(request: Request) -> Desk:
+async def desk_of(request: Request) -> Desk:
     """Give the desk of the application."""
     desk: Desk = request.app.state.desk
     return desk
@@ -27,9 +28,11 @@ def desk_of(request: Request) -> Desk:
 DeskDep = Annotated[Desk, Depends(desk_of)]
 
 
-def session_of(request: Request, desk: DeskDep) -> Session:
+async def session_of(request: Request, desk: DeskDep) -> Session:
     """Give who asks; 401 where nobody is logged in."""
-    found = desk.sessions.find(cookie_of(request.headers))
+    secret = cookie_of(request.headers)
+    # Nearly always known: a thread is asked for only where the store must be.
+    found = desk.sessions.known(secret) or await run_in_threadpool(desk.sessions.find, secret)
     if found is None:
         raise HTTPException(401, {"error": "login_needed", "message": "log in first: /login"})
     return found
@@ -38,7 +41,7 @@ def session_of(request: Request, desk: DeskDep) -> Session:
 SessionDep = Annotated[Session, Depends(session_of)]
 
 
-def admin_of(session: SessionDep) -> Session:
+async def admin_of(session: SessionDep) -> Session:
     """Give who asks; 403 where that is not an admin."""
     if session.role != "admin":
         raise HTTPException(

@@ -141,6 +141,7 @@ async def take_page(queue: str, body: PageIn, desk: DeskDep, session: SessionDep
         page, held = await asyncio.wrap_future(desk.writer.write(take))
     else:
         page, held = await run_in_threadpool(_read, desk, take)
+    desk.pictures.remember(number, page.rows)
     return {
         "items": [views.item(row) for row in page.rows],
         "next": to_cursor(page.next),
@@ -191,6 +192,8 @@ async def take_clusters(
         found, last = await asyncio.wrap_future(desk.writer.write(take))
     else:
         found, last = await run_in_threadpool(_read, desk, take)
+    for cluster in found:
+        desk.pictures.remember(number, cluster.rows)
     return {"clusters": [views.cluster(cluster) for cluster in found], "next": to_cursor(last)}
 
 

@@ -1,0 +1,69 @@
+// Dialogs: the browser's own, with a key mode that lets nothing through to the page below.
+
+import { button, el } from "./dom.js";
+import { keys } from "./keys.js";
+
+let count = 0;
+
+/**
+ * Open a dialog. Escape, the cross and a click beside it close it; the focus goes back.
+ *
+ * @param {string} title
+ * @param {Node|Node[]} body
+ * @param {{className?: string, bindings?: import("./keys.js").Binding[], onClose?: () => void,
+ *   footer?: Node[]}} [options] bindings are keys that work while it is open
+ * @returns {{node: HTMLDialogElement, body: HTMLElement, close: () => void}}
+ */
+export function dialog(title, body, { className = "", bindings = [], onClose, footer } = {}) {
+  const id = `dialog-${++count}`;
+  const cameFrom = document.activeElement;
+  const close = () => node.close();
+  const content = el("div", { class: "dialog-body", tabindex: "-1" }, body);
+  const node = el(
+    "dialog",
+    { class: `dialog ${className}`, aria: { labelledby: id } },
+    el(
+      "header",
+      { class: "dialog-head" },
+      el("h2", { id, text: title }),
+      button("×", close, { class: "icon-button", aria: { label: "Close" } }),
+    ),
+    content,
+    footer && el("footer", { class: "dialog-foot" }, footer),
+  );
+  const pop = keys.push({ name: title, exclusive: true, bindings });
+  node.addEventListener("click", (event) => event.target === node && close());
+  node.addEventListener("close", () => {
+    pop();
+    node.remove();
+    onClose?.();
+    if (cameFrom instanceof HTMLElement && cameFrom.isConnected) cameFrom.focus();
+  });
+  document.body.append(node);
+  node.showModal();
+  if (!node.querySelector("[autofocus]")) content.focus();
+  return { node, body: content, close };
+}
+
+/**
+ * Ask a question.
+ *
+ * @returns {Promise<boolean>} whether it was agreed to
+ */
+export function ask(title, text, { yes = "OK", no = "Cancel", kind = "primary" } = {}) {
+  return new Promise((resolve) => {
+    let answer = false;
+    const agree = () => {
+      answer = true;
+      shown.close();
+    };
+    const shown = dialog(title, el("p", { text }), {
+      className: "dialog-small",
+      onClose: () => resolve(answer),
+      footer: [
+        button(no, () => shown.close()),
+        button(yes, agree, { class: kind, autofocus: true }),
+      ],
+    });
+  });
+}

@@ -1,0 +1,73 @@
+// Decisions that are not sent yet, kept where they survive a reload and the end of the browser.
+
+const STORE = "events";
+
+/** A queue in IndexedDB; in memory where the browser forbids that. */
+export class Journal {
+  #database = null;
+  #memory = new Map();
+  #next = 1;
+
+  /** @param {string} name keeps apart what belongs to other people and other data sets */
+  static async open(name) {
+    const journal = new Journal();
+    journal.#database = await opened(name).catch(() => null);
+    return journal;
+  }
+
+  /** True where what is kept survives the end of the page. */
+  get lasts() {
+    return this.#database !== null;
+  }
+
+  /** Keep decisions, in this order. */
+  async add(events) {
+    if (this.#database) {
+      await this.#change((store) => events.forEach((event) => store.add(event)));
+    } else {
+      for (const event of events) this.#memory.set(this.#next++, event);
+    }
+  }
+
+  /** Give the oldest decisions with their places: [place, event]. */
+  async first(limit) {
+    if (!this.#database) return [...this.#memory].slice(0, limit);
+    const store = this.#database.transaction(STORE).objectStore(STORE);
+    const [places, events] = await Promise.all([
+      done(store.getAllKeys(null, limit)),
+      done(store.getAll(null, limit)),
+    ]);
+    return places.map((place, index) => [place, events[index]]);
+  }
+
+  /** Forget decisions. @param {number[]} places */
+  async remove(places) {
+    if (this.#database) {
+      await this.#change((store) => places.forEach((place) => store.delete(place)));
+    } else {
+      for (const place of places) this.#memory.delete(place);
+    }
+  }
+
+  #change(work) {
+    const transaction = this.#database.transaction(STORE, "readwrite", { durability: "strict" });
+    work(transaction.objectStore(STORE));
+    return new Promise((resolve, reject) => {
+      transaction.oncomplete = resolve;
+      transaction.onabort = () => reject(transaction.error);
+    });
+  }
+}
+
+function opened(name) {
+  const request = indexedDB.open(name, 1);
+  request.onupgradeneeded = () => request.result.createObjectStore(STORE, { autoIncrement: true });
+  return done(request);
+}
+
+function done(request) {
+  return new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+}

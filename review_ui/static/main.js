@@ -1,0 +1,230 @@
+// The page: what is shown, by the address; and what holds it together.
+
+import { get } from "./api.js";
+import { button, clear, el, fill } from "./dom.js";
+import { items } from "./items.js";
+import { keys } from "./keys.js";
+import { messages } from "./messages.js";
+import { outbox } from "./outbox.js";
+import { Rail } from "./queues.js";
+import { read, sameList, write } from "./route.js";
+import { openSession } from "./session.js";
+import { Supply } from "./supply.js";
+import { announce, toast } from "./toasts.js";
+import { Toolbar } from "./toolbar.js";
+import { TopBar } from "./topbar.js";
+
+const POLL = 15_000;
+const POLL_READING = 1_500;
+const SETTLE = 800;
+
+/** Dialogs are loaded when they are first wanted. */
+const dialogs = {
+  history: (options) => opened("./history.js", "open", options),
+  statistics: () => opened("./statistics.js", "open"),
+  publish: () => opened("./publish.js", "open"),
+  exchange: () => opened("./exchange.js", "open"),
+  help: () => opened("./help.js", "open"),
+  explain: (item) => opened("./explain.js", "open", item),
+  tags: (ids) => opened("./tags.js", "openTags", ids),
+  compare: (item) => opened("./compare.js", "openCompare", item),
+  note: (item) => opened("./note.js", "open", item),
+  filters: () => opened("./filters.js", "open"),
+};
+
+async function opened(module, name, argument) {
+  try {
+    (await import(module))[name](app, argument);
+  } catch (error) {
+    toast(`That could not be opened: ${error.message}`, { kind: "bad" });
+  }
+}
+
+/**
+ * What views and dialogs are given.
+ *
+ * `session` as GET /api/session; `overview` as GET /api/queues; `route` what the address says;
+ * `queue` the Queue shown, or null; `supply` its items, shared by single and grid.
+ */
+export const app = {
+  session: null,
+  overview: null,
+  route: read(location.hash),
+  supply: null,
+  dialogs,
+
+  get queue() {
+    return this.overview?.queues.find(({ id }) => id === this.route.queue) ?? null;
+  },
+  get queues() {
+    return this.overview?.queues ?? [];
+  },
+  get view() {
+    return this.route.view;
+  },
+  get standing() {
+    return this.route.standing;
+  },
+  get filters() {
+    return this.route.filters;
+  },
+
+  /** Show a view; what is left out of `params` stays. @param {object} [params] parts of a Route */
+  show(view, params = {}) {
+    const other = "queue" in params && params.queue !== this.route.queue;
+    const fresh = other ? { standing: "open", filters: {} } : {};
+    const route = { ...this.route, ...fresh, item: null, view, ...params };
+    history.pushState(null, "", write(route));
+    go(route);
+  },
+
+  /** Show one item in the single view. */
+  async openItem(id) {
+    try {
+      const item = await get(`/api/items/${encodeURIComponent(id)}`);
+      document.querySelectorAll("dialog[open]").forEach((open) => open.close());
+      if (this.route.view === "clusters") this.show("single", { queue: "all", item: id });
+      else this.supply.insert(item);
+      if (this.route.view !== "single") this.show("single", { item: id });
+      else mounted?.refresh?.();
+    } catch (error) {
+      toast(error.message, { kind: "bad" });
+    }
+  },
+
+  /** Keep the item in the address, without a step in the history. */
+  at(id) {
+    this.route.item = id;
+    history.replaceState(null, "", write(this.route));
+  },
+
+  /** Ask again for the queues and their counts. */
+  async refreshQueues() {
+    try {
+      this.overview = await get("/api/queues");
+    } catch (error) {
+      if (error.status === 401) location.assign(`/login${location.hash}`);
+      return;
+    }
+    rail.draw();
+    topBar.draw();
+    toolbar.draw();
+    if (waits && this.overview.build) go(this.route);
+    else if (waits) fill(document.getElementById("view"), nothingYet());
+  },
+};
+
+const rail = new Rail(app, document.getElementById("rail"));
+const topBar = new TopBar(app, document.getElementById("top"));
+const toolbar = new Toolbar(app, document.getElementById("toolbar"));
+let mounted = null;
+let mountedRoute = null;
+let waits = false;
+
+const views = {
+  single: () => import("./single.js"),
+  grid: () => import("./grid.js"),
+  clusters: () => import("./clusters.js"),
+};
+
+async function go(route) {
+  route = completed(route);
+  const kept = mountedRoute !== null && sameList(route, mountedRoute);
+  app.route = mountedRoute = route;
+  mounted?.destroy();
+  mounted = null;
+  const root = clear(document.getElementById("view"));
+  waits = !app.overview?.build;
+  if (waits) return fill(root, nothingYet());
+  if (!kept || !app.supply) {
+    app.supply?.close();
+    app.supply = new Supply(route, app.session.lease_seconds);
+  }
+  rail.draw();
+  toolbar.draw();
+  document.title = `${app.queue.title} – ${app.session.dataset}`;
+  try {
+    const { mount } = await views[route.view]();
+    if (mountedRoute === route) mounted = mount(root, app, { item: route.item });
+  } catch (error) {
+    fill(root, el("p", { class: "empty", text: `This view could not be shown: ${error.message}` }));
+  }
+}
+
+/** Fill in what an address leaves open: the first queue with something to do. */
+function completed(route) {
+  const known = app.queues.find(({ id }) => id === route.queue);
+  const queue = known ?? app.queues.find(({ id, open }) => open && id !== "all") ?? app.queues[0];
+  if (!queue) return route;
+  const isOfClusters = queue.kind === "clusters";
+  const view = isOfClusters ? "clusters" : route.view === "clusters" ? "single" : route.view;
+  const standing = (route.standing === "settled") === isOfClusters ? route.standing : "open";
+  return { ...route, queue: queue.id, view, standing };
+}
+
+function nothingYet() {
+  const sync = app.overview?.sync ?? { state: "empty", message: "", done: 0, total: 0 };
+  if (sync.state === "reading") {
+    const bar = el("progress", { max: sync.total || null, aria: { label: "Read so far" } });
+    if (sync.total) bar.value = sync.done;
+    return el("div", { class: "empty" }, el("h2", { text: "Reading the catalog…" }), bar);
+  }
+  if (sync.state === "failed") {
+    return el("div", { class: "empty" }, el("h2", { text: "The catalog cannot be read" }), el("p", { text: sync.message }));
+  }
+  return el(
+    "div",
+    { class: "empty" },
+    el("h2", { text: "Nothing to review yet" }),
+    el("p", {}, "Run ", el("code", { text: "nonesuch rebuild" }), "; this page shows what it finds by itself."),
+  );
+}
+
+const HANDS_OFF = [
+  { key: "z", run: () => outbox.undo(), help: "Undo" },
+  { key: "z", shift: true, run: () => outbox.redo(), help: "Redo", hidden: true },
+  { key: "y", run: () => outbox.redo(), help: "Redo" },
+  { key: "h", run: () => dialogs.history(), help: "History of decisions" },
+  { key: "f", run: () => app.queue?.kind === "items" && dialogs.filters(), help: "Filters" },
+  { key: "?", run: () => dialogs.help(), help: "All keys" },
+];
+
+let settling = 0;
+
+function watch() {
+  outbox.addEventListener("saved", () => {
+    clearTimeout(settling);
+    settling = setTimeout(() => app.refreshQueues(), SETTLE);
+  });
+  addEventListener("popstate", () => go(read(location.hash)));
+  addEventListener("hashchange", () => location.hash !== write(app.route) && go(read(location.hash)));
+  addEventListener("beforeunload", (event) => outbox.pending && event.preventDefault());
+  addEventListener("pagehide", () => app.supply?.close());
+  addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
+  poll();
+}
+
+async function poll() {
+  const pause = app.overview?.sync.state === "reading" ? POLL_READING : POLL;
+  await new Promise((resolve) => setTimeout(resolve, pause));
+  if (document.visibilityState === "visible") await app.refreshQueues();
+  poll();
+}
+
+async function begin() {
+  app.session = await openSession();
+  keys.push({ name: "Everywhere", bindings: HANDS_OFF });
+  await outbox.start(app.session);
+  messages(app, outbox, items);
+  await app.refreshQueues();
+  await go(app.route);
+  announce(`Logged in as ${app.session.name}`);
+  watch();
+}
+
+begin().catch((error) => {
+  const again = button("Try again", () => location.reload(), { class: "primary" });
+  const said = el("p", { text: error.message });
+  fill(document.getElementById("view"), el("div", { class: "empty" }, said, again));
+});
+

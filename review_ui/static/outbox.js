@@ -1,0 +1,251 @@
+// Decisions on their way: shown at once, kept until the server has them, sent in order.
+
+import { ApiError, post } from "./api.js";
+import { items } from "./items.js";
+import { Journal } from "./journal.js";
+import { Past } from "./past.js";
+
+/**
+ * @typedef {object} Entry the whole new state of one item
+ * @property {string} item
+ * @property {"accepted"|"rejected"|"undecided"} verdict
+ * @property {string[]} [reasons]
+ * @property {string[]} [tags] as before where left out
+ * @property {string} [note] as before where left out
+ * @property {number} [ms] from shown to decided
+ */
+
+const MOST_AT_ONCE = 100;
+const FIRST_WAIT = 1_000;
+const LONGEST_WAIT = 30_000;
+
+/**
+ * Events: `change` (pending is another number), `saved` {detail: number}, `conflict`
+ * {detail: {item, mine, theirs}}, `trouble` {detail: ApiError|null}, `undone` {detail:
+ * {items, redone, skipped}}, `refused` {detail: ApiError}.
+ */
+class Outbox extends EventTarget {
+  pending = 0;
+  #queue = new Map(); // uuid -> event, of this tab and those found in the journal
+  #journal = null;
+  #writing = Promise.resolve();
+  #lock = "";
+  #others = null;
+  #sending = false;
+  #wait = FIRST_WAIT;
+  #timer = 0;
+  #past = new Past();
+  #trouble = null;
+
+  /** Take up what was left behind, and learn what can be undone. @param {object} session */
+  async start(session) {
+    this.#lock = `nonesuch:${session.dataset}:${session.name}`;
+    this.#journal = await Journal.open(this.#lock);
+    this.#others = new BroadcastChannel(this.#lock);
+    this.#others.onmessage = ({ data }) => this.#settled(data, false);
+    for (const [, event] of await this.#journal.first(Infinity32)) this.#show(event);
+    this.#count();
+    this.#past.seed(session.name);
+    addEventListener("online", () => this.retry());
+    this.#send();
+  }
+
+  /** True where unsent decisions survive the end of the page. */
+  get lasts() {
+    return this.#journal?.lasts ?? false;
+  }
+
+  /** Why nothing is sent at the moment; null where all is well. */
+  get trouble() {
+    return this.#trouble;
+  }
+
+  get canUndo() {
+    return this.#past.canUndo;
+  }
+
+  get canRedo() {
+    return this.#past.canRedo;
+  }
+
+  /**
+   * Decide. What is decided is shown at once, and sent when that is possible.
+   *
+   * @param {Entry[]} entries
+   * @param {{batch?: string, undoes?: string}} [options] a batch is undone as one
+   */
+  decide(entries, { batch = crypto.randomUUID(), undoes = null } = {}) {
+    const before = new Map(entries.map(({ item }) => [item, stateOf(item)]));
+    const events = entries.map((entry) => this.#event({ undoes, ...entry }, batch));
+    this.#past.add(events, before);
+    this.#take(events);
+  }
+
+  /** Take back my last batch. */
+  async undo() {
+    await this.#move("undo");
+  }
+
+  /** Do again what was taken back last. */
+  async redo() {
+    await this.#move("redo");
+  }
+
+  /** Try again now. */
+  retry() {
+    clearTimeout(this.#timer);
+    this.#wait = FIRST_WAIT;
+    this.#send();
+  }
+
+  async #move(direction) {
+    const { entries, skipped } = await this.#past.turn(direction);
+    const batch = crypto.randomUUID();
+    const events = entries.map((entry) => this.#event(entry, batch, entry.uuid));
+    this.#take(events);
+    const changed = events.map((event) => event.item);
+    const detail = { items: changed, redone: direction === "redo", skipped };
+    this.dispatchEvent(new CustomEvent("undone", { detail }));
+  }
+
+  #event(entry, batch, uuid = crypto.randomUUID()) {
+    const { item, verdict, reasons = [], ms = null, undoes = null } = entry;
+    const state = stateOf(item);
+    const { tags = state.tags, note = state.note } = entry;
+    const base = items.head(item) ?? entry.base ?? null;
+    const whole = ms === null ? null : Math.round(ms);
+    return { uuid, item, verdict, reasons, tags, note, base, undoes, batch, ms: whole };
+  }
+
+  #take(events) {
+    if (!events.length) return;
+    for (const event of events) this.#queue.set(event.uuid, event);
+    items.applyAll(new Map(events.map((event) => [event.item, shown(event)])));
+    this.#count();
+    this.#writing = this.#writing
+      .then(() => this.#journal.add(events))
+      .catch((error) => this.#tell(new ApiError(507, "browser_full", full(error))));
+    this.#writing.then(() => this.#send());
+  }
+
+  #show(event) {
+    this.#queue.set(event.uuid, event);
+    items.apply(event.item, shown(event));
+  }
+
+  async #send() {
+    if (this.#sending || !this.#journal) return;
+    this.#sending = true;
+    try {
+      await navigator.locks.request(this.#lock, () => this.#sendAll());
+      this.#wait = FIRST_WAIT;
+    } catch (error) {
+      this.#failed(error);
+    } finally {
+      this.#sending = false;
+    }
+  }
+
+  /** Send until nothing is left; no other tab does so meanwhile. */
+  async #sendAll() {
+    for (;;) {
+      await this.#writing;
+      const kept = await this.#journal.first(MOST_AT_ONCE);
+      if (!kept.length) break;
+      await this.#deliver(kept);
+      this.#tell(null);
+    }
+    this.#tell(null);
+  }
+
+  /** One decision that the server cannot read must not hold up the others. */
+  async #deliver(kept) {
+    let outcomes;
+    try {
+      ({ outcomes } = await post("/api/decisions", { decisions: kept.map(([, event]) => event) }));
+    } catch (error) {
+      if (![400, 413, 422].includes(error.status)) throw error;
+      if (kept.length > 1) {
+        for (const one of kept) await this.#deliver([one]);
+        return;
+      }
+      outcomes = kept.map(([, event]) => refused(event));
+      this.dispatchEvent(new CustomEvent("refused", { detail: error }));
+    }
+    await this.#journal.remove(kept.map(([place]) => place));
+    this.#others.postMessage(outcomes);
+    this.#settled(outcomes, true);
+  }
+
+  #settled(outcomes, told) {
+    const lost = new Map();
+    let saved = 0;
+    for (const { uuid, outcome, state } of outcomes) {
+      const mine = this.#queue.get(uuid);
+      this.#queue.delete(uuid);
+      if (outcome === "saved" || outcome === "replayed") saved += 1;
+      else if (mine && outcome !== "refused") lost.set(state.item, { item: state.item, mine, theirs: state });
+    }
+    const states = outcomes.filter(({ outcome }) => outcome !== "refused");
+    items.settle(new Map(states.map(({ state }) => [state.item, state])).values());
+    this.#uncover(new Set(outcomes.map(({ state }) => state.item)), lost);
+    this.#past.forget(lost.keys());
+    this.#count();
+    if (saved) this.dispatchEvent(new CustomEvent("saved", { detail: saved }));
+    if (!told) return;
+    for (const detail of lost.values()) this.dispatchEvent(new CustomEvent("conflict", { detail }));
+  }
+
+  /** Show what the server says of items for which nothing is left to send, or which were lost. */
+  #uncover(settled, lost) {
+    for (const { item } of this.#queue.values()) if (!lost.has(item)) settled.delete(item);
+    items.uncover(settled);
+  }
+
+  #failed(error) {
+    if (!(error instanceof ApiError)) error = new ApiError(0, "page", String(error));
+    this.#tell(error);
+    // Waiting does not log anybody in.
+    if (error.locked) return;
+    const wait = error.retryAfter === null ? this.#wait : error.retryAfter * 1_000;
+    this.#wait = Math.min(this.#wait * 2, LONGEST_WAIT);
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#send(), wait * (1 + Math.random() / 4));
+  }
+
+  #tell(trouble) {
+    if (trouble === this.#trouble) return;
+    this.#trouble = trouble;
+    this.dispatchEvent(new CustomEvent("trouble", { detail: trouble }));
+  }
+
+  #count() {
+    if (this.pending === this.#queue.size) return;
+    this.pending = this.#queue.size;
+    this.dispatchEvent(new CustomEvent("change"));
+  }
+}
+
+// IndexedDB counts in unsigned 32 bits.
+const Infinity32 = 2 ** 32 - 1;
+
+function shown({ uuid, verdict, reasons, tags, note }) {
+  const decided_at = new Date().toISOString();
+  return { head: uuid, verdict, reasons, tags, note, reviewer: null, decided_at };
+}
+
+/** Give what holds for an item, as an event says it. */
+export function stateOf(id) {
+  const { head = null, verdict, reasons = [], tags = [], note = "" } = items.get(id) ?? {};
+  return { head, verdict: verdict ?? "undecided", reasons, tags, note };
+}
+
+function refused({ uuid, item }) {
+  return { uuid, outcome: "refused", state: { item } };
+}
+
+function full(error) {
+  return `This browser cannot keep decisions (${error?.name ?? error}); keep the page open until all are saved.`;
+}
+
+export const outbox = new Outbox();

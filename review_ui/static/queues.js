@@ -1,0 +1,95 @@
+// The rail: what there is to do, by reason.
+
+import { button, el, fill, svg } from "./dom.js";
+import { ago, count, many } from "./format.js";
+
+export class Rail {
+  #app;
+  #root;
+
+  constructor(app, root) {
+    this.#app = app;
+    this.#root = root;
+    root.addEventListener("click", (event) => {
+      if (event.target.closest("a")) this.toggle(false);
+    });
+    document.addEventListener("nonesuch:rail", () => this.toggle());
+    document.addEventListener("keydown", ({ key }) => key === "Escape" && this.toggle(false));
+  }
+
+  /** On narrow screens the rail is a drawer. */
+  toggle(open = !document.body.classList.contains("rail-open")) {
+    document.body.classList.toggle("rail-open", open);
+  }
+
+  draw() {
+    const { queues, overview } = this.#app;
+    const [all, ...reasons] = queues;
+    const most = Math.max(1, ...reasons.map(({ open }) => open));
+    const focused = document.activeElement?.dataset?.queue;
+    const close = button("×", () => this.toggle(false), {
+      class: "icon-button rail-close",
+      aria: { label: "Close the list of queues" },
+    });
+    fill(
+      this.#root,
+      el("div", { class: "rail-head" }, el("h2", { text: "To do" }), close),
+      el("ul", { class: "queues" }, reasons.map((queue) => this.#entry(queue, most))),
+      all && el("ul", { class: "queues queues-all" }, this.#entry(all, 0)),
+      this.#foot(overview),
+    );
+    if (focused) this.#root.querySelector(`[data-queue="${CSS.escape(focused)}"]`)?.focus();
+  }
+
+  #entry(queue, most) {
+    const { id, title, open, kind, meaning } = queue;
+    const current = id === this.#app.route.queue;
+    const unit = kind === "clusters" ? "group" : "picture";
+    const link = el(
+      "a",
+      {
+        class: open ? "queue" : "queue queue-done",
+        href: `#/${kind === "clusters" ? "clusters" : "single"}/${encodeURIComponent(id)}`,
+        title: meaning,
+        dataset: { queue: id },
+        aria: { current: current ? "page" : null, label: `${title}: ${many(open, unit)} to do` },
+        on: { click: (event) => this.#choose(event, queue) },
+      },
+      el("span", { class: "queue-title", text: title }),
+      el("span", { class: "queue-count", text: open ? count(open) : "✓" }),
+      most > 0 && bar(open / most),
+    );
+    if (!current) link.removeAttribute("aria-current");
+    return el("li", {}, link);
+  }
+
+  #choose(event, { id, kind }) {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    const view = kind === "clusters" ? "clusters" : this.#app.view === "grid" ? "grid" : "single";
+    this.#app.show(view, { queue: id });
+    this.toggle(false);
+  }
+
+  #foot({ build, sync, decisions, online }) {
+    const others = online.filter(({ name }) => name !== this.#app.session.name);
+    return el(
+      "div",
+      { class: "rail-foot" },
+      sync.state === "reading" && el("p", { text: `Reading a new build: ${count(sync.done)} of ${count(sync.total)}` }),
+      sync.state === "failed" && el("p", { class: "problem", text: sync.message }),
+      others.length > 0 && el("p", { text: `Here too: ${others.map(({ name }) => name).join(", ")}` }),
+      build && el("p", { text: `${many(build.items, "picture")}, built ${ago(build.built_at)}` }),
+      el("p", { text: many(decisions, "decision") }),
+    );
+  }
+}
+
+function bar(share) {
+  const width = Math.max(share > 0 ? 1.5 : 0, 100 * share);
+  return svg(
+    "svg",
+    { class: "queue-bar", viewBox: "0 0 100 2", preserveAspectRatio: "none", "aria-hidden": "true" },
+    svg("rect", { width, height: 2 }),
+  );
+}

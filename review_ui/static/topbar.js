@@ -1,0 +1,102 @@
+// The bar on top: where we are, who we are, how it goes.
+
+import { button, el, fill, keycap } from "./dom.js";
+import { count, many } from "./format.js";
+import { outbox } from "./outbox.js";
+import { logOut, pace } from "./session.js";
+import { toast } from "./toasts.js";
+
+const TICK = 5_000;
+
+export class TopBar {
+  #app;
+  #root;
+  #progress = el("p", { class: "progress" });
+  #unsent = el("p", { class: "unsent" });
+  #isDrawn = false;
+
+  constructor(app, root) {
+    this.#app = app;
+    this.#root = root;
+    for (const event of ["change", "saved", "trouble", "undone"]) {
+      outbox.addEventListener(event, () => this.#count());
+    }
+    setInterval(() => this.#count(), TICK);
+  }
+
+  draw() {
+    if (!this.#isDrawn) fill(this.#root, this.#parts());
+    this.#isDrawn = true;
+    this.#count();
+  }
+
+  #parts() {
+    const { dataset } = this.#root.dataset;
+    return [
+      button("☰", () => document.dispatchEvent(new Event("nonesuch:rail")), {
+        class: "icon-button rail-open-button",
+        aria: { label: "Queues" },
+      }),
+      el("h1", { class: "brand" }, el("span", { class: "dataset", text: dataset })),
+      this.#progress,
+      this.#unsent,
+      el(
+        "div",
+        { class: "top-actions" },
+        button("↶", () => outbox.undo(), { class: "icon-button", title: "Undo (Z)", aria: { label: "Undo" } }),
+        button("↷", () => outbox.redo(), { class: "icon-button", title: "Redo (Y)", aria: { label: "Redo" } }),
+        this.#menu(),
+      ),
+    ];
+  }
+
+  #menu() {
+    const { dialogs, session } = this.#app;
+    const entry = (label, run, key) =>
+      el("li", {}, button([label, key && keycap(key)], () => (closeMenu(), run()), { class: "menu-entry" }));
+    const node = el(
+      "details",
+      { class: "menu" },
+      el("summary", { aria: { label: `Menu of ${session.name}` } }, el("span", { class: "menu-name", text: session.name }), " ▾"),
+      el(
+        "ul",
+        { class: "menu-list" },
+        entry("History", () => dialogs.history(), "h"),
+        entry("Statistics", () => dialogs.statistics()),
+        entry("Download and import", () => dialogs.exchange()),
+        session.role === "admin" && entry("Publish…", () => dialogs.publish()),
+        entry("Keys", () => dialogs.help(), "?"),
+        entry("Dark or light", () => document.dispatchEvent(new Event("nonesuch:theme"))),
+        el("li", {}, el("a", { class: "menu-entry", href: "/report", target: "_blank", text: "Report of the build" })),
+        el("li", {}, el("a", { class: "menu-entry", href: "/api", target: "_blank", text: "API" })),
+        entry("Log out", leave),
+      ),
+    );
+    const closeMenu = () => node.removeAttribute("open");
+    document.addEventListener("click", (event) => node.contains(event.target) || closeMenu());
+    node.addEventListener("keydown", (event) => event.key === "Escape" && (closeMenu(), node.firstChild.focus()));
+    return node;
+  }
+
+  #count() {
+    if (!this.#app.overview) return;
+    const { decided, perMinute, median } = pace;
+    const left = this.#app.overview.todo;
+    const parts = [];
+    if (decided) parts.push(`${count(decided)} decided`, `${count(Math.round(perMinute))}/min`);
+    if (median !== null) parts.push(median < 10_000 ? `${(median / 1_000).toFixed(1)} s each` : `${Math.round(median / 1_000)} s each`);
+    parts.push(`${count(left)} left`);
+    fill(this.#progress, parts.map((part) => el("span", { text: part })));
+    const { pending, trouble } = outbox;
+    this.#unsent.textContent = pending ? `${many(pending, "unsaved", "unsaved")}` : "All saved";
+    this.#unsent.dataset.state = trouble ? "bad" : pending ? "busy" : "good";
+  }
+}
+
+async function leave() {
+  try {
+    await logOut();
+  } catch (error) {
+    toast(error.message, { kind: "bad" });
+  }
+}
