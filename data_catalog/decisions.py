@@ -19,6 +19,8 @@ _ALLOWED: Final = ("accepted", "rejected", UNDECIDED)
 def record(catalog: Catalog, rows: pa.Table) -> int:
     """Add decisions (schema `DECISIONS`); give the table's version after it.
 
+    Those with an `event` that is there already are left out, so that the same may be added twice.
+
     Raises
     ------
     CatalogError
@@ -32,7 +34,14 @@ def record(catalog: Catalog, rows: pa.Table) -> int:
         raise CatalogError(
             f"`decisions.verdict` must be one of {', '.join(_ALLOWED)}, got {sorted(unknown)}"
         )
-    return table.append(fitted)
+    return table.append(fitted.filter(pc.invert(_is_known(catalog, fitted["event"]))))
+
+
+def _is_known(catalog: Catalog, events: Any) -> Any:
+    if events.null_count == len(events):
+        return pa.array([False] * len(events))
+    known = pc.drop_null(catalog.table("decisions").read(["event"])["event"].combine_chunks())
+    return pc.is_in(events.combine_chunks(), value_set=known)
 
 
 def latest_decisions(catalog: Catalog) -> dict[str, dict[str, Any]]:
@@ -41,6 +50,16 @@ def latest_decisions(catalog: Catalog) -> dict[str, dict[str, Any]]:
     Of two decisions at one instant the one whose verdict, then reviewer, sorts last counts, so that
     the outcome does not depend on the order of rows.
     """
+    last = _last_rows(catalog)
+    return {item: row for item, row in last.items() if row["verdict"] != UNDECIDED}
+
+
+def human_tags(catalog: Catalog) -> dict[str, dict[str, Any]]:
+    """Give the last row of each item that people have tagged, whether they decided it or not."""
+    return {item: row for item, row in _last_rows(catalog).items() if row["tags"]}
+
+
+def _last_rows(catalog: Catalog) -> dict[str, dict[str, Any]]:
     rows = catalog.table("decisions").read()
     order = pc.sort_indices(
         rows,
@@ -50,5 +69,4 @@ def latest_decisions(catalog: Catalog) -> dict[str, dict[str, Any]]:
             ("reviewer", "ascending"),
         ],
     )
-    last = {row["item_id"]: row for row in rows.take(order).to_pylist()}
-    return {item: row for item, row in last.items() if row["verdict"] != UNDECIDED}
+    return {row["item_id"]: row for row in rows.take(order).to_pylist()}

@@ -272,6 +272,8 @@ DECISIONS: Final = pa.schema(
         pa.field("tags", pa.list_(pa.string())),
         pa.field("reviewer", pa.string(), nullable=False),
         pa.field("decided_at", _UTC, nullable=False),
+        pa.field("reasons", pa.list_(pa.string())),  # why, by the names of rules
+        pa.field("event", pa.string()),  # uuid in the review store; null: by the command line
     ]
 )
 

@@ -19,6 +19,7 @@ from curation.grouping import DuplicateRules, group
 from curation.inversion import InversionDecision, decide
 from curation.judging import Findings, Rules
 from curation.recipe import Recipe
+from curation.stages.copies import with_copies
 from curation.stages.relate import CANDIDATE_COLUMNS
 from data_catalog.catalog import Catalog
 from data_catalog.decisions import latest_decisions
@@ -83,7 +84,11 @@ def load_items(catalog: Catalog, recipe: Recipe, selection: pa.Table) -> ItemSet
     unread = unread.select(["id", "locator", "failure", "detail"]).sort_by("id")
     unread = unread.rename_columns(["item_id", "locator", "failure", "detail"])
     said = latest_decisions(catalog)
-    return ItemSet(features, unread, _carried_over(said, catalog, features), frozenset(said))
+    words = {
+        item_id: (str(row["verdict"]), str(row["reviewer"]))
+        for item_id, row in with_copies(said, catalog, features).items()
+    }
+    return ItemSet(features, unread, words, frozenset(said))
 
 
 def _one_row_an_item(features: pa.Table) -> pa.Table:
@@ -98,33 +103,6 @@ def _one_row_an_item(features: pa.Table) -> pa.Table:
         return features
     first = np.concatenate(([True], ids[1:] != ids[:-1]))
     return features if first.all() else features.filter(pa.array(first))
-
-
-def _carried_over(
-    said: Mapping[str, Mapping[str, Any]], catalog: Catalog, features: pa.Table
-) -> dict[str, tuple[str, str]]:
-    """Give people's last words, also for copies with the very same pixels.
-
-    Of two words on copies the later one counts. What was said of a picture that is no longer
-    offered, or of one that an older recipe measured, holds for its copies as well.
-    """
-    if not said:
-        return {}
-    is_decided = pc.field("item_id").isin(list(said))
-    now = _pixels(features)
-    ever = _pixels(catalog.table("features").read(["item_id", "pixel_hash"], where=is_decided))
-    pixels = {item_id: now.get(item_id, pixel_hash) for item_id, pixel_hash in ever.items()}
-    in_time = sorted(pixels, key=lambda item_id: (said[item_id]["decided_at"], item_id))
-    by_pixels = {pixels[item_id]: said[item_id] for item_id in in_time}
-    copies = {item_id: by_pixels[pixels] for item_id, pixels in now.items() if pixels in by_pixels}
-    words = {**said, **copies}
-    return {item_id: (str(row["verdict"]), str(row["reviewer"])) for item_id, row in words.items()}
-
-
-def _pixels(features: pa.Table) -> dict[str, bytes]:
-    """Give pixel hashes by item_id, of items that have a picture."""
-    rows = features.select(["item_id", "pixel_hash"]).filter(pc.is_valid(features["pixel_hash"]))
-    return dict(zip(*(column.to_pylist() for column in rows.columns), strict=True))
 
 
 def build_id(

@@ -6,8 +6,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.recipe import Recipe
+from curation.stages.copies import with_copies
 from data_catalog.catalog import Catalog
-from data_catalog.decisions import latest_decisions
+from data_catalog.decisions import human_tags
 from data_catalog.schema import Verdict
 from data_catalog.versions import MEMBERS_IN
 
@@ -27,7 +28,7 @@ def members(
     wanted = [Verdict.ACCEPTED.value] + [Verdict.FLAGGED.value] * include_flagged
     verdicts = catalog.table("verdicts").read(["item_id", "verdict"])
     chosen = verdicts.filter(pc.is_in(verdicts["verdict"], value_set=pa.array(wanted)))["item_id"]
-    columns = ["item_id", "image_id", "pack", "offset", "length", "standard_hash"]
+    columns = ["item_id", "image_id", "pack", "offset", "length", "standard_hash", "pixel_hash"]
     where = (pc.field("recipe") == recipe.id) & pc.field("item_id").isin(chosen.combine_chunks())
     features = catalog.table("features").read(columns, where=where).combine_chunks()
     features = features.sort_by([("item_id", "ascending"), ("pack", "ascending")])
@@ -42,13 +43,12 @@ def members(
 
 def _with_human_tags(catalog: Catalog, features: pa.Table) -> pa.Table:
     """Add the tags that people gave to those that the sources gave."""
-    given = {
-        item_id: row["tags"] for item_id, row in latest_decisions(catalog).items() if row["tags"]
-    }
-    if not given:
+    said = human_tags(catalog)
+    if not said:
         return features
+    given = with_copies(said, catalog, features)
     tags = [
-        sorted({*(own or []), *given.get(item_id, [])})
+        sorted({*(own or []), *(given[item_id]["tags"] if item_id in given else [])})
         for item_id, own in zip(
             features["item_id"].to_pylist(), features["tags"].to_pylist(), strict=True
         )

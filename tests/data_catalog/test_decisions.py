@@ -4,10 +4,12 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 
 from data_catalog.catalog import Catalog
-from data_catalog.decisions import latest_decisions, record
+from data_catalog.decisions import human_tags, latest_decisions, record
 from data_catalog.errors import CatalogError
+from data_catalog.schema import DECISIONS
 
 
 def row(item: str, verdict: str, minute: int) -> dict[str, object]:
@@ -32,3 +34,43 @@ def test_an_unknown_verdict_is_refused(catalog: Catalog) -> None:
     with pytest.raises(CatalogError, match=r"must be one of accepted.*got \['maybe'\]"):
         record(catalog, pa.Table.from_pylist([row("a", "maybe", 1)]))
     assert catalog.table("decisions").version() == -1
+
+
+def test_an_event_is_recorded_once(catalog: Catalog) -> None:
+    rows = [{**row("a", "rejected", 1), "event": "e1"}, {**row("b", "accepted", 1), "event": "e2"}]
+    record(catalog, pa.Table.from_pylist(rows[:1]))
+    version = record(catalog, pa.Table.from_pylist(rows))
+    assert catalog.table("decisions").read().num_rows == 2
+    assert record(catalog, pa.Table.from_pylist(rows)) == version
+    # Words of the command line have no event; each of them is one.
+    for _ in range(2):
+        record(catalog, pa.Table.from_pylist([row("c", "accepted", 1)]))
+    assert catalog.table("decisions").read().num_rows == 4
+
+
+def test_tags_count_whether_decided_or_not(catalog: Catalog) -> None:
+    rows = [
+        {**row("a", "undecided", 1), "tags": ["left"]},
+        {**row("b", "accepted", 1), "tags": ["left"]},
+        {**row("b", "accepted", 2), "tags": []},
+        {**row("c", "rejected", 1), "tags": ["worn", "left"]},
+    ]
+    record(catalog, pa.Table.from_pylist(rows))
+    found = {item: last["tags"] for item, last in human_tags(catalog).items()}
+    assert found == {"a": ["left"], "c": ["worn", "left"]}
+    assert set(latest_decisions(catalog)) == {"b", "c"}
+
+
+def test_a_table_from_before_there_were_events_is_read_and_added_to(catalog: Catalog) -> None:
+    old = pa.Table.from_pylist(
+        [{**row("a", "rejected", 1), "note": None, "tags": ["x"]}],
+        schema=pa.schema([f for f in DECISIONS if f.name not in ("reasons", "event")]),
+    )
+    write_deltalake(catalog.table("decisions").url, old)
+    assert latest_decisions(catalog)["a"]["event"] is None
+    new = {**row("b", "accepted", 1), "event": "e1", "reasons": ["blurred"]}
+    record(catalog, pa.Table.from_pylist([new]))
+    assert {item: found["reasons"] for item, found in latest_decisions(catalog).items()} == {
+        "a": None,
+        "b": ["blurred"],
+    }
