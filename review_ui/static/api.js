@@ -28,10 +28,11 @@ export class ApiError extends Error {
 
 const TIMEOUT = 30_000;
 let csrf = "";
+let name = null;
 
-/** Remember the token that requests that change something carry. */
-export function trust(token) {
-  csrf = token;
+/** Remember who we are, and the token that requests that change something carry. */
+export function trust(session) {
+  ({ csrf, name } = session);
 }
 
 /** @param {object} [params] query; null and undefined are left out */
@@ -51,7 +52,7 @@ export function del(path) {
   return request("DELETE", path);
 }
 
-async function request(method, path, body, { keepalive = false, timeout = TIMEOUT } = {}) {
+async function request(method, path, body, { keepalive = false, timeout = TIMEOUT, isSecond = false } = {}) {
   const headers = { Accept: "application/json" };
   if (method !== "GET") headers["X-CSRF-Token"] = csrf;
   if (body !== undefined) headers["Content-Type"] = "application/json";
@@ -66,12 +67,25 @@ async function request(method, path, body, { keepalive = false, timeout = TIMEOU
   if (response.status === 204) return null;
   const found = await response.json().catch(() => null);
   if (response.ok && found !== null) return found;
+  if (found?.error === "csrf" && name !== null && !isSecond) {
+    await renew();
+    return request(method, path, body, { keepalive, timeout, isSecond: true });
+  }
   throw new ApiError(
     response.ok ? 502 : response.status,
     found?.error ?? "no_answer",
     found?.message ?? `The server answered ${response.status} ${response.statusText}`.trim(),
     seconds(response.headers.get("Retry-After")),
   );
+}
+
+/** Somebody logged in again, in another tab: go on if it is the same person. */
+async function renew() {
+  const session = await request("GET", "/api/session");
+  if (session.name !== name) {
+    throw new ApiError(401, "other_person", `${session.name} is logged in here now; you were ${name}.`);
+  }
+  trust(session);
 }
 
 async function answer(path, options) {

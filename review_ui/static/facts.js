@@ -1,15 +1,14 @@
-// Beside a picture: why it is here, what it is, what was said about it, what looks like it.
+// Beside a picture: why it is here, what it is, what was said about it.
 
-import { button, el, fill, keycap, outside } from "./dom.js";
-import { ago, bytes, described, MARKS, measure, moment, WORDS } from "./format.js";
+import { button, el, keycap, outside } from "./dom.js";
+import { ago, bytes, MARKS, measure, moment, WORDS } from "./format.js";
 import { scale } from "./scale.js";
 
-const NEIGHBOURS_SHOWN = 8;
-const EVENTS_SHOWN = 6;
+const DIGITS = 9;
 
 /** Draw all that is known of an item at once. */
-export function facts(app, item, reasons, actions) {
-  return [why(app, item), rejectFor(item, reasons, actions), about(item), tags(app, item), note(app, item)];
+export function facts(app, item, reasons, reject) {
+  return [why(app, item), rejectFor(reasons, reject), about(item), tags(app, item), note(app, item)];
 }
 
 /** Say where an item stands. */
@@ -41,18 +40,25 @@ function why(app, item) {
   return el("section", { class: "fact" }, el("h3", { text: "Why" }), el("ul", { class: "whys" }, entries));
 }
 
-function rejectFor(item, reasons, actions) {
+function rejectFor(reasons, reject) {
   const entries = reasons.map(({ id, title, own }, index) =>
     el(
       "li",
       {},
-      button([index < 9 && keycap(String(index + 1)), title], () => actions.reject([id]), {
+      button([index < DIGITS && keycap(String(index + 1)), title], () => reject(id), {
         class: own ? "reason reason-own" : "reason",
         aria: { label: `Reject: ${title}` },
       }),
     ),
   );
-  return el("section", { class: "fact" }, el("h3", { text: "Reject for" }), el("ul", { class: "reasons" }, entries));
+  const rest = entries.slice(DIGITS);
+  return el(
+    "section",
+    { class: "fact" },
+    el("h3", { text: "Reject for" }),
+    el("ul", { class: "reasons" }, entries.slice(0, DIGITS)),
+    rest.length > 0 && el("details", {}, el("summary", { class: "muted", text: "Other reasons" }), el("ul", { class: "reasons" }, rest)),
+  );
 }
 
 function about(item) {
@@ -94,40 +100,6 @@ function note(app, item) {
     el("h3", {}, "Note ", button([item.note ? "Edit " : "Write ", keycap("n")], () => app.dialogs.note(item.id), { class: "quiet" })),
     item.note && el("p", { class: "note", text: item.note }),
   );
-}
-
-/** Draw what takes a request: what looks like it, and what was decided earlier. */
-export function details(app, node, { neighbours, history }) {
-  fill(
-    node,
-    neighbours.length > 0 &&
-      el(
-        "section",
-        { class: "fact" },
-        el("h3", {}, "Looks like ", button(["Compare ", keycap("c")], () => app.dialogs.compare(node.dataset.item), { class: "quiet" })),
-        el("ul", { class: "strip" }, neighbours.slice(0, NEIGHBOURS_SHOWN).map((other) => neighbour(app, other))),
-      ),
-    history.length > 0 &&
-      el(
-        "section",
-        { class: "fact" },
-        el("h3", { text: "Decided before" }),
-        el("ul", { class: "events" }, history.slice(0, EVENTS_SHOWN).map(event)),
-      ),
-  );
-}
-
-function neighbour(app, other) {
-  const label = `${described(other)}; ${other.bits} of 64 bits differ`;
-  const image = el("img", { src: other.thumb, alt: "", loading: "lazy", decoding: "async" });
-  const mark = el("span", { class: "mark", dataset: { standing: other.standing }, text: MARKS[other.standing] });
-  return el("li", {}, button([image, mark], () => app.openItem(other.id), { class: "thumb", title: label, aria: { label } }));
-}
-
-function event({ verdict, reviewer, decided_at, undone, reasons }) {
-  const text = `${reviewer}: ${WORDS[verdict]}${reasons.length ? ` (${reasons.join(", ").replaceAll("_", " ")})` : ""}`;
-  const time = el("time", { datetime: decided_at, title: moment(decided_at), text: ago(decided_at) });
-  return el("li", { class: undone ? "undone" : "" }, text, " ", time);
 }
 
 function shortened(url) {

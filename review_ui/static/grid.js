@@ -1,9 +1,13 @@
 // Many pictures at once: mark the exceptions, commit the page.
 
-import { button, el, fill, keycap } from "./dom.js";
-import { count, described, MARKS, many } from "./format.js";
+import { Cells, pictureOf } from "./cells.js";
+import { CommitBar, sums } from "./commitbar.js";
+import { el, fill } from "./dom.js";
+import { ending, failure } from "./ending.js";
+import { count } from "./format.js";
 import { items } from "./items.js";
 import { keys } from "./keys.js";
+import { Marks } from "./marks.js";
 import { outbox } from "./outbox.js";
 import { markShown, pictures } from "./pictures.js";
 import { pace } from "./session.js";
@@ -12,32 +16,39 @@ import { announce } from "./toasts.js";
 const SIZES = { s: 60, m: 40, l: 20 };
 const SIZE_KEY = "nonesuch:grid";
 
-export function mount(root, app, params) {
+export function mount(root, app) {
   const view = new Grid(root, app);
-  view.begin(params.item);
+  view.begin();
   return view;
 }
 
 class Grid {
   #app;
   #supply;
-  #size = SIZES[localStorage.getItem(SIZE_KEY)] ? localStorage.getItem(SIZE_KEY) : "m";
-  #ids = [];
-  #marked = new Set();
-  #at = 0;
-  #anchor = 0;
+  #size = localStorage.getItem(SIZE_KEY) in SIZES ? localStorage.getItem(SIZE_KEY) : "m";
+  #marks;
+  #cells;
+  #bar;
+  #earlier = []; // pages before this one
   #since = 0;
-  #pages = []; // earlier ones
-  #marksReject; // else marked are accepted
   #nodes;
-  #cells = new Map();
   #pop;
   #leaving = new AbortController();
 
   constructor(root, app) {
     this.#app = app;
     this.#supply = app.supply;
-    this.#marksReject = app.standing !== "rejected";
+    this.#marks = new Marks(app.standing);
+    this.#cells = new Cells(this.#marks, app.standing, {
+      click: (event) => this.#clicked(event),
+      dblclick: ({ target }) => this.#openOne(this.#cells.indexOf(target)),
+    });
+    this.#bar = new CommitBar(Object.keys(SIZES), {
+      resize: (size) => this.#resize(size),
+      turnRound: () => this.#turnRound(),
+      skip: () => this.#turn(),
+      commit: () => this.#commit(),
+    });
     this.#nodes = this.#build(root);
     this.#pop = keys.push({ name: "Grid", bindings: this.#bindings() });
     const { signal } = this.#leaving;
@@ -47,12 +58,18 @@ class Grid {
     this.#supply.addEventListener("trouble", ({ detail }) => this.#failed(detail), { signal });
   }
 
+  /** Take the next pictures that are still to be looked at. */
   async begin() {
-    await this.#fillPage();
+    const size = SIZES[this.#size];
+    await this.#supply.ensure(size);
+    if (this.#leaving.signal.aborted) return;
+    const { ids, at } = this.#supply;
+    this.#show(ids.slice(at).filter((id) => this.#supply.isFor(id)).slice(0, size));
   }
 
   refresh() {
-    this.#draw();
+    this.#cells.draw(this.#size);
+    this.#bar.draw(this.#marks, this.#size);
   }
 
   destroy() {
@@ -60,329 +77,165 @@ class Grid {
     this.#leaving.abort();
   }
 
-  get #perPage() {
-    return SIZES[this.#size];
-  }
-
-  /** Take the next items that are still to be looked at. */
-  async #fillPage() {
-    await this.#supply.ensure(this.#perPage);
-    if (this.#leaving.signal.aborted) return;
-    const { ids, at } = this.#supply;
-    this.#ids = ids.slice(at).filter((id) => this.#supply.isFor(id)).slice(0, this.#perPage);
-    this.#begun();
-  }
-
-  #begun() {
-    this.#marked = new Set(this.#ids.filter((id) => items.get(id).verdict === this.#exception && !this.#supply.isFor(id)));
-    this.#at = this.#anchor = 0;
+  #show(ids) {
+    const { empty, scroll } = this.#nodes;
+    const isEmpty = ids.length === 0;
+    this.#marks.begin(ids);
     this.#since = performance.now();
-    this.#draw();
+    this.#cells.root.hidden = this.#bar.node.hidden = isEmpty;
+    empty.hidden = !isEmpty;
+    if (isEmpty) this.#showEmpty();
+    this.refresh();
     this.#prefetch();
-    if (this.#ids.length) markShown(this.#ids[0]);
-  }
-
-  get #exception() {
-    return this.#marksReject ? "rejected" : "accepted";
-  }
-
-  get #rest() {
-    return this.#marksReject ? "accepted" : "rejected";
-  }
-
-  /** What the page would become: entries that differ from what holds. */
-  #entries() {
-    return this.#ids.flatMap((id) => {
-      const item = items.get(id);
-      const verdict = this.#marked.has(id) ? this.#exception : this.#rest;
-      // At a second look those that stay as they are need no word.
-      const stays = item.verdict === verdict || (item.standing === verdict && this.#supply.standing !== "open");
-      return stays ? [] : [{ item: id, verdict, reasons: verdict === "rejected" ? reasonsOf(item) : [] }];
-    });
+    scroll.scrollTop = 0;
+    if (!isEmpty) markShown(ids[0]);
   }
 
   #commit() {
-    if (!this.#ids.length) return;
-    const entries = this.#entries();
-    const ms = (performance.now() - this.#since) / Math.max(1, this.#ids.length);
+    const { ids } = this.#marks;
+    if (!ids.length) return;
+    const entries = this.#marks.entries();
+    const ms = (performance.now() - this.#since) / ids.length;
     if (entries.length) {
       outbox.decide(entries.map((entry) => ({ ...entry, ms })));
       pace.note(entries.length, ms);
     }
-    const rejected = entries.filter(({ verdict }) => verdict === "rejected").length;
-    announce(`${count(entries.length - rejected)} accepted, ${count(rejected)} rejected`);
+    const { accepted, rejected } = sums(entries);
+    announce(`${count(accepted)} accepted, ${count(rejected)} rejected`);
     this.#turn();
   }
 
   /** Go on to the page after this one. */
   #turn() {
-    this.#pages.push(this.#ids);
-    const last = this.#ids.at(-1);
-    const there = this.#supply.ids.indexOf(last);
-    this.#supply.at = Math.max(this.#supply.at, there + 1);
-    this.#fillPage();
+    const { ids } = this.#marks;
+    if (!ids.length) return;
+    this.#earlier.push(ids);
+    this.#supply.at = Math.max(this.#supply.at, this.#supply.ids.indexOf(ids.at(-1)) + 1);
+    this.begin();
   }
 
   #back() {
-    const ids = this.#pages.pop();
+    const ids = this.#earlier.pop();
     if (!ids) return announce("This is the first page");
     this.#supply.at = Math.max(0, this.#supply.ids.indexOf(ids[0]));
-    this.#ids = ids;
-    this.#begun();
+    this.#show(ids);
   }
 
+  /** Go back to the page on which something was taken back. */
   #undone(changed) {
-    if (!changed.length) return;
-    const gone = new Set(changed);
-    if (this.#ids.some((id) => gone.has(id))) return;
-    const page = this.#pages.findLastIndex((ids) => ids.some((id) => gone.has(id)));
-    if (page < 0) return;
-    this.#pages.length = page + 1;
+    const isOn = (ids) => ids.some((id) => changed.includes(id));
+    const page = this.#earlier.findLastIndex(isOn);
+    if (isOn(this.#marks.ids) || page < 0) return;
+    this.#earlier.length = page + 1;
     this.#back();
   }
 
-  #draw() {
-    const { grid, empty, bar } = this.#nodes;
-    this.#cells = new Map(this.#ids.map((id) => [id, this.#cell(items.get(id))]));
-    grid.dataset.size = this.#size;
-    fill(grid, [...this.#cells.values()]);
-    grid.hidden = bar.hidden = !this.#ids.length;
-    empty.hidden = this.#ids.length > 0;
-    if (!this.#ids.length) this.#showEmpty();
-    this.#drawBar();
-    this.#focus(this.#at, false);
-  }
-
-  #cell(item) {
-    const kind = this.#size === "l" ? "standard" : "thumb";
-    const ready = pictures.ready(item[kind]);
-    const image = ready ?? el("img", { src: item[kind], decoding: "async", draggable: "false" });
-    image.className = "";
-    image.alt = "";
-    const reason = item.why[0]?.title;
-    const node = el(
-      "div",
-      { class: "cell", role: "option", tabindex: "-1", dataset: { id: item.id } },
-      image,
-      el("span", { class: "mark", aria: { hidden: "true" } }),
-      this.#size === "l" && reason && el("span", { class: "cell-reason", text: reason }),
-    );
-    node.style.setProperty("--ratio", item.ratio || 1);
-    this.#paint(node, item);
-    return node;
-  }
-
-  #paint(node, item) {
-    const isMarked = this.#marked.has(item.id);
-    const word = isMarked ? this.#exception : item.standing;
-    node.setAttribute("aria-selected", String(isMarked));
-    node.dataset.marked = isMarked ? this.#exception : "";
-    node.dataset.standing = item.standing;
-    node.querySelector(".mark").textContent = isMarked || item.standing !== this.#supply.standing ? MARKS[word] : "";
-    node.setAttribute("aria-label", `${described(item)}${isMarked ? `, marked to be ${this.#exception}` : ""}`);
-  }
-
-  #drawBar() {
-    const entries = this.#entries();
-    const rejected = entries.filter(({ verdict }) => verdict === "rejected").length;
-    const accepted = entries.length - rejected;
-    const { summary, meaning, commit } = this.#nodes;
-    fill(
-      summary,
-      el("span", { class: "sum-accepted" }, el("b", { text: count(accepted) }), " accept"),
-      " · ",
-      el("span", { class: "sum-rejected" }, el("b", { text: count(rejected) }), " reject"),
-      entries.length < this.#ids.length && el("span", { class: "muted", text: ` · ${count(this.#ids.length - entries.length)} stay` }),
-    );
-    fill(meaning, `Marked = ${this.#marksReject ? "reject" : "accept"} `, keycap("x"));
-    fill(commit, el("span", { text: entries.length ? "Commit" : "Next page" }), keycap("Enter"));
-  }
-
   #showEmpty() {
-    const { empty } = this.#nodes;
-    if (!this.#supply.finished) return fill(empty, el("p", { text: "Loading…" }));
-    const skipped = this.#supply.ids.some((id) => this.#supply.isFor(id));
-    const held = this.#supply.heldByOthers;
-    fill(
-      empty,
-      el("h2", { text: this.#pages.length ? "Done here" : "Nothing here" }),
-      held > 0 && this.#supply.standing === "open" && el("p", { text: `Others look at ${many(held, "picture")} at the moment.` }),
-      Object.keys(this.#app.filters).length > 0 && el("p", { text: "Filters are on." }),
-      el(
-        "div",
-        { class: "buttons" },
-        this.#pages.length > 0 && button("Previous page", () => this.#back()),
-        button(skipped ? "Look at the skipped again" : "Look again", () => this.#again(skipped), { class: "primary" }),
-      ),
-    );
+    const back = this.#earlier.length ? () => this.#back() : null;
+    const again = async (withSkipped) => {
+      await this.#supply.restart({ withSkipped });
+      await this.begin();
+    };
+    const wasHere = this.#earlier.length > 0;
+    fill(this.#nodes.empty, ending(this.#app, this.#supply, { again, back, wasHere }));
   }
 
-  async #again(withSkipped) {
-    await this.#supply.restart({ withSkipped });
-    await this.#fillPage();
+  #mark(change) {
+    change();
+    this.#cells.repaint();
+    this.#bar.draw(this.#marks, this.#size);
   }
 
-  #mark(index, isMarked = !this.#marked.has(this.#ids[index])) {
-    const id = this.#ids[index];
-    if (!id) return;
-    if (isMarked) this.#marked.add(id);
-    else this.#marked.delete(id);
-    this.#paint(this.#cells.get(id), items.get(id));
-    this.#drawBar();
-  }
-
-  /** Mark, or clear, from the anchor to here, as the anchor is. */
-  #markTo(index) {
-    const isMarked = this.#marked.has(this.#ids[this.#anchor]);
-    const [from, to] = [Math.min(index, this.#anchor), Math.max(index, this.#anchor)];
-    for (let at = from; at <= to; at += 1) this.#mark(at, isMarked);
-  }
-
-  #focus(index, isMoving = true) {
-    const cells = [...this.#cells.values()];
-    const at = Math.min(cells.length - 1, Math.max(0, index));
-    cells[this.#at]?.setAttribute("tabindex", "-1");
-    this.#at = at;
-    cells[at]?.setAttribute("tabindex", "0");
-    if (isMoving || this.#nodes.grid.contains(document.activeElement) || document.activeElement === document.body) {
-      cells[at]?.focus({ preventScroll: !isMoving });
-    }
+  #clicked({ target, shiftKey }) {
+    const index = this.#cells.indexOf(target);
+    if (index < 0) return;
+    this.#cells.focus(index);
+    this.#mark(() => (shiftKey ? this.#marks.toggleTo(index) : this.#marks.toggle(index)));
   }
 
   #move(by, isRange) {
-    const before = this.#at;
-    this.#focus(before + by);
-    if (!isRange) {
-      this.#anchor = this.#at;
-      return;
-    }
-    if (!this.#marked.has(this.#ids[this.#anchor])) this.#mark(this.#anchor, true);
-    this.#markTo(this.#at);
+    this.#cells.focus(this.#cells.at + by);
+    if (isRange) this.#mark(() => this.#marks.markTo(this.#cells.at));
+    else this.#marks.anchor(this.#cells.at);
   }
 
-  get #columns() {
-    const cells = [...this.#cells.values()];
-    const top = cells[0]?.offsetTop;
-    const second = cells.findIndex((cell) => cell.offsetTop !== top);
-    return second < 0 ? cells.length : second;
-  }
-
-  #clicked(event) {
-    const cell = event.target.closest(".cell");
-    if (!cell) return;
-    const index = this.#ids.indexOf(cell.dataset.id);
-    this.#focus(index);
-    if (event.shiftKey) return this.#markTo(index);
-    this.#mark(index);
-    this.#anchor = index;
-  }
-
-  #openOne(id = this.#ids[this.#at]) {
-    if (!id) return;
-    const there = this.#supply.ids.indexOf(id);
-    if (there >= 0) this.#supply.at = there;
-    this.#app.show("single", { item: id });
+  #turnRound() {
+    this.#mark(() => this.#marks.turnRound());
+    announce(`Marked means ${this.#marks.markedAre}`);
   }
 
   #resize(size) {
     this.#size = size;
     localStorage.setItem(SIZE_KEY, size);
-    for (const node of this.#nodes.sizes.children) node.setAttribute("aria-pressed", String(node.dataset.size === size));
-    this.#fillPage();
+    this.begin();
   }
 
-  #turnRound() {
-    this.#marksReject = !this.#marksReject;
-    announce(`Marked means ${this.#exception}`);
-    for (const [id, node] of this.#cells) this.#paint(node, items.get(id));
-    this.#drawBar();
+  #openOne(index = this.#cells.at) {
+    const id = this.#marks.ids[index];
+    if (!id) return;
+    this.#supply.insert(id);
+    this.#app.show("single", { item: id });
+  }
+
+  #tagMarked() {
+    const { ids } = this.#marks;
+    const marked = ids.filter((id) => this.#marks.has(id));
+    const wanted = marked.length ? marked : ids.slice(this.#cells.at, this.#cells.at + 1);
+    if (wanted.length) this.#app.dialogs.tags(wanted);
   }
 
   #changed(ids) {
-    for (const id of ids) {
-      const node = this.#cells.get(id);
-      if (node) this.#paint(node, items.get(id));
-    }
-    this.#drawBar();
+    this.#cells.repaint(ids);
+    this.#bar.draw(this.#marks, this.#size);
   }
 
   #arrived() {
-    if (!this.#ids.length) this.#fillPage();
-    else this.#prefetch();
+    if (this.#marks.ids.length) this.#prefetch();
+    else this.begin();
   }
 
   #failed(error) {
-    if (this.#ids.length) return;
-    fill(this.#nodes.empty, el("p", { text: error.message }), button("Try again", () => this.#fillPage(), { class: "primary" }));
+    if (!this.#marks.ids.length) fill(this.#nodes.empty, failure(error, () => this.begin()));
   }
 
   #prefetch() {
-    this.#supply.ensure(2 * this.#perPage);
+    const size = SIZES[this.#size];
+    this.#supply.ensure(2 * size);
     const { ids, at } = this.#supply;
-    const kind = this.#size === "l" ? "standard" : "thumb";
-    const shown = new Set(this.#ids);
-    const coming = ids.slice(at).filter((id) => !shown.has(id) && this.#supply.isFor(id));
-    pictures.preload(coming.slice(0, 40).map((id) => items.get(id)[kind]));
+    const here = new Set(this.#marks.ids);
+    const coming = ids.slice(at).filter((id) => !here.has(id) && this.#supply.isFor(id));
+    pictures.preload(coming.slice(0, size).map((id) => items.get(id)[pictureOf(this.#size)]));
   }
 
   #bindings() {
     const arrow = (key, by, help) => [
-      { key, run: () => this.#move(by(), false), help, hidden: !help },
-      { key, shift: true, run: () => this.#move(by(), true), help: help && "Mark as you move", hidden: !help },
+      { key, run: () => this.#move(by(), false), help: "Move", hidden: !help },
+      { key, shift: true, run: () => this.#move(by(), true), help: "Mark as you move", hidden: !help },
     ];
     return [
-      ...arrow("ArrowRight", () => 1, "Move"),
-      ...arrow("ArrowLeft", () => -1, ""),
-      ...arrow("ArrowDown", () => this.#columns, ""),
-      ...arrow("ArrowUp", () => -this.#columns, ""),
-      { key: " ", run: () => (this.#mark(this.#at), (this.#anchor = this.#at)), help: "Mark the exception" },
+      ...arrow("ArrowRight", () => 1, true),
+      ...arrow("ArrowLeft", () => -1, false),
+      ...arrow("ArrowDown", () => this.#cells.columns, false),
+      ...arrow("ArrowUp", () => -this.#cells.columns, false),
+      { key: " ", run: () => this.#mark(() => this.#marks.toggle(this.#cells.at)), help: "Mark the exception" },
       { key: "Enter", run: () => this.#commit(), help: "Commit the page" },
       { key: "x", run: () => this.#turnRound(), help: "Turn round what a mark means" },
       { key: "s", run: () => this.#turn(), help: "Skip the page" },
       { key: "b", run: () => this.#back(), help: "Previous page" },
       { key: "PageUp", run: () => this.#back(), help: "Previous page", hidden: true },
-      { key: "Home", run: () => this.#focus(0), help: "First", hidden: true },
-      { key: "End", run: () => this.#focus(this.#ids.length - 1), help: "Last", hidden: true },
+      { key: "Home", run: () => this.#cells.focus(0), help: "First", hidden: true },
+      { key: "End", run: () => this.#cells.focus(Infinity), help: "Last", hidden: true },
       { key: "e", run: () => this.#openOne(), help: "Open it alone" },
       { key: "g", run: () => this.#openOne(), help: "Open it alone", hidden: true },
       { key: "t", run: () => this.#tagMarked(), help: "Tags of the marked ones" },
-      { key: "i", run: () => this.#ids.length && this.#app.dialogs.explain(this.#ids[this.#at]), help: "Everything known" },
+      { key: "i", run: () => this.#app.dialogs.explain(this.#marks.ids[this.#cells.at]), help: "Everything known" },
     ];
   }
 
-  #tagMarked() {
-    const ids = this.#marked.size ? [...this.#marked] : this.#ids.slice(this.#at, this.#at + 1);
-    if (ids.length) this.#app.dialogs.tags(ids);
-  }
-
   #build(root) {
-    const grid = el("div", {
-      class: "grid",
-      role: "listbox",
-      aria: { label: "Pictures", multiselectable: "true" },
-      on: {
-        click: (event) => this.#clicked(event),
-        dblclick: ({ target }) => this.#openOne(target.closest(".cell")?.dataset.id),
-      },
-    });
-    const sizes = el(
-      "div",
-      { class: "tabs", role: "group", aria: { label: "Size of pictures" } },
-      Object.keys(SIZES).map((size) =>
-        button(size.toUpperCase(), () => this.#resize(size), { class: "tab", dataset: { size }, aria: { pressed: String(size === this.#size) } }),
-      ),
-    );
-    const summary = el("p", { class: "sum", aria: { live: "polite" } });
-    const meaning = button("", () => this.#turnRound(), { class: "quiet" });
-    const commit = button("", () => this.#commit(), { class: "primary commit" });
-    const skip = button(["Skip ", keycap("s")], () => this.#turn(), { class: "quiet" });
-    const bar = el("div", { class: "commit-bar" }, sizes, meaning, summary, skip, commit);
     const empty = el("div", { class: "empty" }, el("p", { text: "Loading…" }));
-    fill(root, el("div", { class: "grid-scroll" }, grid, empty), bar);
-    return { grid, empty, bar, summary, meaning, commit, sizes };
+    const scroll = el("div", { class: "grid-scroll" }, this.#cells.root, empty);
+    fill(root, scroll, this.#bar.node);
+    return { scroll, empty };
   }
-}
-
-function reasonsOf(item) {
-  return [...new Set(item.why.map(({ reason }) => reason))];
 }

@@ -17,6 +17,7 @@ import { TopBar } from "./topbar.js";
 const POLL = 15_000;
 const POLL_READING = 1_500;
 const SETTLE = 800;
+const NAMED_AFTER = 400;
 
 /** Dialogs are loaded when they are first wanted. */
 const dialogs = {
@@ -82,9 +83,10 @@ export const app = {
   async openItem(id) {
     try {
       const item = await get(`/api/items/${encodeURIComponent(id)}`);
+      items.put([item]);
       document.querySelectorAll("dialog[open]").forEach((open) => open.close());
       if (this.route.view === "clusters") this.show("single", { queue: "all", item: id });
-      else this.supply.insert(item);
+      else this.supply.insert(id);
       if (this.route.view !== "single") this.show("single", { item: id });
       else mounted?.refresh?.();
     } catch (error) {
@@ -95,20 +97,26 @@ export const app = {
   /** Keep the item in the address, without a step in the history. */
   at(id) {
     this.route.item = id;
-    history.replaceState(null, "", write(this.route));
+    clearTimeout(naming);
+    // Browsers count how often the address changes, and stop listening.
+    naming = setTimeout(() => history.replaceState(null, "", write(this.route)), NAMED_AFTER);
   },
 
   /** Ask again for the queues and their counts. */
   async refreshQueues() {
+    const before = this.overview?.build?.id;
     try {
       this.overview = await get("/api/queues");
     } catch (error) {
-      if (error.status === 401) location.assign(`/login${location.hash}`);
+      // Who has decisions to send is told so, and asked to log in again.
+      if (error.status === 401 && !outbox.pending) location.assign(`/login${location.hash}`);
       return;
     }
     rail.draw();
     topBar.draw();
     toolbar.draw();
+    const now = this.overview.build?.id;
+    if (before && now && before !== now) rebuilt();
     if (waits && this.overview.build) go(this.route);
     else if (waits) fill(document.getElementById("view"), nothingYet());
   },
@@ -128,6 +136,7 @@ const views = {
 };
 
 async function go(route) {
+  clearTimeout(naming);
   route = completed(route);
   const kept = mountedRoute !== null && sameList(route, mountedRoute);
   app.route = mountedRoute = route;
@@ -149,6 +158,15 @@ async function go(route) {
   } catch (error) {
     fill(root, el("p", { class: "empty", text: `This view could not be shown: ${error.message}` }));
   }
+}
+
+function rebuilt() {
+  const look = () => {
+    app.supply?.close();
+    app.supply = null;
+    go({ ...app.route, item: null });
+  };
+  toast("The data set was rebuilt.", { sticky: true, action: { label: "Show the new build", run: look } });
 }
 
 /** Fill in what an address leaves open: the first queue with something to do. */
@@ -190,6 +208,7 @@ const HANDS_OFF = [
 ];
 
 let settling = 0;
+let naming = 0;
 
 function watch() {
   outbox.addEventListener("saved", () => {
@@ -197,8 +216,13 @@ function watch() {
     settling = setTimeout(() => app.refreshQueues(), SETTLE);
   });
   addEventListener("popstate", () => go(read(location.hash)));
-  addEventListener("hashchange", () => location.hash !== write(app.route) && go(read(location.hash)));
-  addEventListener("beforeunload", (event) => outbox.pending && event.preventDefault());
+  addEventListener("hashchange", () => {
+    if (location.hash !== write(mountedRoute)) go(read(location.hash));
+  });
+  addEventListener("beforeunload", (event) => {
+    const logsIn = outbox.trouble?.locked && outbox.lasts;
+    if (outbox.pending && !logsIn) event.preventDefault();
+  });
   addEventListener("pagehide", () => app.supply?.close());
   addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
   poll();
@@ -217,9 +241,9 @@ async function begin() {
   await outbox.start(app.session);
   messages(app, outbox, items);
   await app.refreshQueues();
-  await go(app.route);
-  announce(`Logged in as ${app.session.name}`);
   watch();
+  announce(`Logged in as ${app.session.name}`);
+  await go(read(location.hash));
 }
 
 begin().catch((error) => {

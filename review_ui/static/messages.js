@@ -11,7 +11,7 @@ export function messages(app, outbox, items) {
   outbox.addEventListener("trouble", draw);
   outbox.addEventListener("change", () => outbox.trouble && draw());
   outbox.addEventListener("refused", ({ detail }) =>
-    toast(`A decision was refused: ${detail.message}`, { kind: "bad", sticky: true }),
+    toast(`A decision was refused: ${detail}`, { kind: "bad", sticky: true }),
   );
   outbox.addEventListener("undone", ({ detail }) => undone(detail));
   outbox.addEventListener("conflict", ({ detail }) => conflict(outbox, items, detail));

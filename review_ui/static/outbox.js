@@ -1,9 +1,11 @@
 // Decisions on their way: shown at once, kept until the server has them, sent in order.
 
-import { ApiError, post } from "./api.js";
+import { ApiError } from "./api.js";
+import { deliver } from "./delivery.js";
 import { items } from "./items.js";
 import { Journal } from "./journal.js";
 import { Past } from "./past.js";
+import { alone, uuid } from "./unique.js";
 
 /**
  * @typedef {object} Entry the whole new state of one item
@@ -18,11 +20,13 @@ import { Past } from "./past.js";
 const MOST_AT_ONCE = 100;
 const FIRST_WAIT = 1_000;
 const LONGEST_WAIT = 30_000;
+// IndexedDB counts in unsigned 32 bits.
+const ALL = 2 ** 32 - 1;
 
 /**
  * Events: `change` (pending is another number), `saved` {detail: number}, `conflict`
  * {detail: {item, mine, theirs}}, `trouble` {detail: ApiError|null}, `undone` {detail:
- * {items, redone, skipped}}, `refused` {detail: ApiError}.
+ * {items, redone, skipped}}, `refused` {detail: why}.
  */
 class Outbox extends EventTarget {
   pending = 0;
@@ -32,6 +36,7 @@ class Outbox extends EventTarget {
   #lock = "";
   #others = null;
   #sending = false;
+  #isWanted = false;
   #wait = FIRST_WAIT;
   #timer = 0;
   #past = new Past();
@@ -42,11 +47,12 @@ class Outbox extends EventTarget {
     this.#lock = `nonesuch:${session.dataset}:${session.name}`;
     this.#journal = await Journal.open(this.#lock);
     this.#others = new BroadcastChannel(this.#lock);
-    this.#others.onmessage = ({ data }) => this.#settled(data, false);
-    for (const [, event] of await this.#journal.first(Infinity32)) this.#show(event);
+    this.#others.onmessage = ({ data }) => this.#settled(data);
+    for (const [, event] of await this.#journal.first(ALL)) this.#show(event);
     this.#count();
     this.#past.seed(session.name);
     addEventListener("online", () => this.retry());
+    addEventListener("focus", () => this.#trouble && this.retry());
     this.#send();
   }
 
@@ -74,7 +80,7 @@ class Outbox extends EventTarget {
    * @param {Entry[]} entries
    * @param {{batch?: string, undoes?: string}} [options] a batch is undone as one
    */
-  decide(entries, { batch = crypto.randomUUID(), undoes = null } = {}) {
+  decide(entries, { batch = uuid(), undoes = null } = {}) {
     const before = new Map(entries.map(({ item }) => [item, stateOf(item)]));
     const events = entries.map((entry) => this.#event({ undoes, ...entry }, batch));
     this.#past.add(events, before);
@@ -91,6 +97,11 @@ class Outbox extends EventTarget {
     await this.#move("redo");
   }
 
+  /** Count my steps since a batch; -1 where it is not among those that can be taken back. */
+  stepsAfter(batch) {
+    return this.#past.stepsAfter(batch);
+  }
+
   /** Try again now. */
   retry() {
     clearTimeout(this.#timer);
@@ -100,21 +111,20 @@ class Outbox extends EventTarget {
 
   async #move(direction) {
     const { entries, skipped } = await this.#past.turn(direction);
-    const batch = crypto.randomUUID();
+    const batch = uuid();
     const events = entries.map((entry) => this.#event(entry, batch, entry.uuid));
     this.#take(events);
     const changed = events.map((event) => event.item);
-    const detail = { items: changed, redone: direction === "redo", skipped };
-    this.dispatchEvent(new CustomEvent("undone", { detail }));
+    this.#say("undone", { items: changed, redone: direction === "redo", skipped });
   }
 
-  #event(entry, batch, uuid = crypto.randomUUID()) {
+  #event(entry, batch, id = uuid()) {
     const { item, verdict, reasons = [], ms = null, undoes = null } = entry;
     const state = stateOf(item);
     const { tags = state.tags, note = state.note } = entry;
     const base = items.head(item) ?? entry.base ?? null;
     const whole = ms === null ? null : Math.round(ms);
-    return { uuid, item, verdict, reasons, tags, note, base, undoes, batch, ms: whole };
+    return { uuid: id, item, verdict, reasons, tags, note, base, undoes, batch, ms: whole };
   }
 
   #take(events) {
@@ -134,16 +144,20 @@ class Outbox extends EventTarget {
   }
 
   async #send() {
+    this.#isWanted = true;
     if (this.#sending || !this.#journal) return;
     this.#sending = true;
     try {
-      await navigator.locks.request(this.#lock, () => this.#sendAll());
+      this.#isWanted = false;
+      await alone(this.#lock, () => this.#sendAll());
       this.#wait = FIRST_WAIT;
     } catch (error) {
       this.#failed(error);
     } finally {
       this.#sending = false;
     }
+    // Decided in the moment between the last look and the end.
+    if (this.#isWanted && !this.#trouble) this.#send();
   }
 
   /** Send until nothing is left; no other tab does so meanwhile. */
@@ -152,48 +166,36 @@ class Outbox extends EventTarget {
       await this.#writing;
       const kept = await this.#journal.first(MOST_AT_ONCE);
       if (!kept.length) break;
-      await this.#deliver(kept);
-      this.#tell(null);
+      const events = kept.map(([, event]) => event);
+      const outcomes = await deliver(events);
+      await this.#journal.remove(kept.map(([place]) => place));
+      this.#others.postMessage(outcomes);
+      this.#settled(outcomes, new Map(events.map((event) => [event.uuid, event])));
     }
     this.#tell(null);
   }
 
-  /** One decision that the server cannot read must not hold up the others. */
-  async #deliver(kept) {
-    let outcomes;
-    try {
-      ({ outcomes } = await post("/api/decisions", { decisions: kept.map(([, event]) => event) }));
-    } catch (error) {
-      if (![400, 413, 422].includes(error.status)) throw error;
-      if (kept.length > 1) {
-        for (const one of kept) await this.#deliver([one]);
-        return;
-      }
-      outcomes = kept.map(([, event]) => refused(event));
-      this.dispatchEvent(new CustomEvent("refused", { detail: error }));
-    }
-    await this.#journal.remove(kept.map(([place]) => place));
-    this.#others.postMessage(outcomes);
-    this.#settled(outcomes, true);
-  }
-
-  #settled(outcomes, told) {
+  /** Take in what became of decisions. @param {Map<string, object>} sent those sent by this tab */
+  #settled(outcomes, sent = new Map()) {
     const lost = new Map();
+    const held = new Map();
     let saved = 0;
-    for (const { uuid, outcome, state } of outcomes) {
-      const mine = this.#queue.get(uuid);
+    for (const { uuid, outcome, state, problem } of outcomes) {
+      const mine = this.#queue.get(uuid) ?? sent.get(uuid);
       this.#queue.delete(uuid);
+      if (outcome !== "refused") held.set(state.item, state);
       if (outcome === "saved" || outcome === "replayed") saved += 1;
-      else if (mine && outcome !== "refused") lost.set(state.item, { item: state.item, mine, theirs: state });
+      else if (!mine) continue;
+      else if (outcome === "conflict") lost.set(state.item, { item: state.item, mine, theirs: state });
+      else this.#say("refused", problem ?? "the build has no such picture any more");
     }
-    const states = outcomes.filter(({ outcome }) => outcome !== "refused");
-    items.settle(new Map(states.map(({ state }) => [state.item, state])).values());
+    items.settle(held.values());
     this.#uncover(new Set(outcomes.map(({ state }) => state.item)), lost);
     this.#past.forget(lost.keys());
     this.#count();
-    if (saved) this.dispatchEvent(new CustomEvent("saved", { detail: saved }));
-    if (!told) return;
-    for (const detail of lost.values()) this.dispatchEvent(new CustomEvent("conflict", { detail }));
+    if (saved) this.#say("saved", saved);
+    if (!this.#queue.size) this.#tell(null);
+    for (const detail of lost.values()) this.#say("conflict", detail);
   }
 
   /** Show what the server says of items for which nothing is left to send, or which were lost. */
@@ -216,18 +218,19 @@ class Outbox extends EventTarget {
   #tell(trouble) {
     if (trouble === this.#trouble) return;
     this.#trouble = trouble;
-    this.dispatchEvent(new CustomEvent("trouble", { detail: trouble }));
+    this.#say("trouble", trouble);
   }
 
   #count() {
     if (this.pending === this.#queue.size) return;
     this.pending = this.#queue.size;
-    this.dispatchEvent(new CustomEvent("change"));
+    this.#say("change");
+  }
+
+  #say(what, detail = null) {
+    this.dispatchEvent(new CustomEvent(what, { detail }));
   }
 }
-
-// IndexedDB counts in unsigned 32 bits.
-const Infinity32 = 2 ** 32 - 1;
 
 function shown({ uuid, verdict, reasons, tags, note }) {
   const decided_at = new Date().toISOString();
@@ -238,10 +241,6 @@ function shown({ uuid, verdict, reasons, tags, note }) {
 export function stateOf(id) {
   const { head = null, verdict, reasons = [], tags = [], note = "" } = items.get(id) ?? {};
   return { head, verdict: verdict ?? "undecided", reasons, tags, note };
-}
-
-function refused({ uuid, item }) {
-  return { uuid, outcome: "refused", state: { item } };
 }
 
 function full(error) {

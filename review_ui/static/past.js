@@ -2,6 +2,7 @@
 
 import { get } from "./api.js";
 import { items } from "./items.js";
+import { uuid } from "./unique.js";
 
 /** @typedef {{uuid: string, item: string, before: object, after: object}} Step */
 
@@ -22,6 +23,12 @@ export class Past {
 
   get canRedo() {
     return this.#redo.length > 0;
+  }
+
+  /** Count the steps after a batch; -1 where it is not among those that can be taken back. */
+  stepsAfter(batch) {
+    const there = this.#undo.findLastIndex((steps) => steps.some(({ after }) => after.batch === batch));
+    return there < 0 ? -1 : this.#undo.length - 1 - there;
   }
 
   /** Learn what I did before this page was loaded. */
@@ -70,13 +77,13 @@ export class Past {
   }
 
   #reverse({ uuid: undoes, item, before, after }) {
-    const uuid = crypto.randomUUID();
+    const id = uuid();
     const { verdict, reasons, tags, note } = before;
     const base = this.#mine.get(item) ?? undoes;
-    this.#own(item, uuid);
+    this.#own(item, id);
     return {
-      entry: { uuid, item, verdict, reasons, tags, note, base, undoes },
-      step: { uuid, item, before: after, after: before },
+      entry: { uuid: id, item, verdict, reasons, tags, note, base, undoes },
+      step: { uuid: id, item, before: after, after: before },
     };
   }
 

@@ -6,6 +6,7 @@ import { ago, count, many } from "./format.js";
 export class Rail {
   #app;
   #root;
+  #isIdleOpen = false;
 
   constructor(app, root) {
     this.#app = app;
@@ -26,6 +27,8 @@ export class Rail {
     const { queues, overview } = this.#app;
     const [all, ...reasons] = queues;
     const most = Math.max(1, ...reasons.map(({ open }) => open));
+    const list = (wanted) => reasons.filter(wanted).map((queue) => this.#entry(queue, most));
+    const idle = list((queue) => isEmpty(queue) && !this.#isCurrent(queue));
     const focused = document.activeElement?.dataset?.queue;
     const close = button("×", () => this.toggle(false), {
       class: "icon-button rail-close",
@@ -34,16 +37,32 @@ export class Rail {
     fill(
       this.#root,
       el("div", { class: "rail-head" }, el("h2", { text: "To do" }), close),
-      el("ul", { class: "queues" }, reasons.map((queue) => this.#entry(queue, most))),
+      el("ul", { class: "queues" }, list((queue) => !isEmpty(queue) || this.#isCurrent(queue))),
       all && el("ul", { class: "queues queues-all" }, this.#entry(all, 0)),
+      idle.length > 0 && this.#idle(idle),
       this.#foot(overview),
     );
     if (focused) this.#root.querySelector(`[data-queue="${CSS.escape(focused)}"]`)?.focus();
   }
 
+  #isCurrent({ id }) {
+    return id === this.#app.route.queue;
+  }
+
+  /** Rules that found nothing, out of the way. */
+  #idle(entries) {
+    const node = el(
+      "details",
+      { class: "idle", open: this.#isIdleOpen, on: { toggle: () => (this.#isIdleOpen = node.open) } },
+      el("summary", { text: `Found nothing: ${entries.length}` }),
+      el("ul", { class: "queues" }, entries),
+    );
+    return node;
+  }
+
   #entry(queue, most) {
     const { id, title, open, kind, meaning } = queue;
-    const current = id === this.#app.route.queue;
+    const current = this.#isCurrent(queue);
     const unit = kind === "clusters" ? "group" : "picture";
     const link = el(
       "a",
@@ -52,14 +71,13 @@ export class Rail {
         href: `#/${kind === "clusters" ? "clusters" : "single"}/${encodeURIComponent(id)}`,
         title: meaning,
         dataset: { queue: id },
-        aria: { current: current ? "page" : null, label: `${title}: ${many(open, unit)} to do` },
+        aria: { ...(current && { current: "page" }), label: `${title}: ${many(open, unit)} to do` },
         on: { click: (event) => this.#choose(event, queue) },
       },
       el("span", { class: "queue-title", text: title }),
-      el("span", { class: "queue-count", text: open ? count(open) : "✓" }),
-      most > 0 && bar(open / most),
+      el("span", { class: "queue-count", text: open ? count(open) : isEmpty(queue) ? "–" : "✓" }),
+      most > 0 && open > 0 && bar(open / most),
     );
-    if (!current) link.removeAttribute("aria-current");
     return el("li", {}, link);
   }
 
@@ -83,6 +101,10 @@ export class Rail {
       el("p", { text: many(decisions, "decision") }),
     );
   }
+}
+
+function isEmpty({ open, accepted, rejected, settled }) {
+  return open + accepted + rejected + (settled ?? 0) === 0;
 }
 
 function bar(share) {

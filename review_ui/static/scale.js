@@ -3,7 +3,7 @@
 import { svg } from "./dom.js";
 import { measure } from "./format.js";
 
-const WIDTH = 240;
+const WIDTH = 304;
 const HEIGHT = 26;
 const MARGIN = 0.08;
 

@@ -6,7 +6,7 @@ import { ApiError, del, get, trust } from "./api.js";
 export async function openSession() {
   try {
     const session = await get("/api/session");
-    trust(session.csrf);
+    trust(session);
     return session;
   } catch (error) {
     if (error instanceof ApiError && error.status === 401) {

@@ -58,11 +58,10 @@ export class Supply extends EventTarget {
   }
 
   /** Put an item at the place where we are, whatever queue it is of. */
-  insert(item) {
-    items.put([item]);
-    const there = this.ids.indexOf(item.id);
+  insert(id) {
+    const there = this.ids.indexOf(id);
     if (there >= 0) this.at = there;
-    else this.ids.splice(this.at, 0, item.id);
+    else this.ids.splice(this.at, 0, id);
   }
 
   /** Look again from the start: for what was skipped, and what others gave back. */

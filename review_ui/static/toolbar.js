@@ -99,7 +99,7 @@ export class Toolbar {
 
 function limited({ measure: name, limit, unit, order }) {
   if (limit === null || !name) return "";
-  return ` ${name} ${order === "low" ? "below" : "above"} ${measure(limit, unit)}.`;
+  return ` ${name[0].toUpperCase()}${name.slice(1)} ${order === "low" ? "below" : "above"} ${measure(limit, unit)}.`;
 }
 
 function worded(name, queue) {

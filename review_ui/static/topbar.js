@@ -7,6 +7,7 @@ import { logOut, pace } from "./session.js";
 import { toast } from "./toasts.js";
 
 const TICK = 5_000;
+const FIRST_FEW = 5;
 
 export class TopBar {
   #app;
@@ -83,8 +84,10 @@ export class TopBar {
     const { decided, perMinute, median } = pace;
     const left = this.#app.overview.todo;
     const parts = [];
-    if (decided) parts.push(`${count(decided)} decided`, `${count(Math.round(perMinute))}/min`);
-    if (median !== null) parts.push(median < 10_000 ? `${(median / 1_000).toFixed(1)} s each` : `${Math.round(median / 1_000)} s each`);
+    if (decided) parts.push(`${count(decided)} decided`);
+    // Of the first few there is no pace yet.
+    if (decided >= FIRST_FEW) parts.push(`${count(Math.round(perMinute))}/min`);
+    if (decided >= FIRST_FEW) parts.push(median < 10_000 ? `${(median / 1_000).toFixed(1)} s each` : `${Math.round(median / 1_000)} s each`);
     parts.push(`${count(left)} left`);
     fill(this.#progress, parts.map((part) => el("span", { text: part })));
     const { pending, trouble } = outbox;
