@@ -11,10 +11,9 @@ import os
 import subprocess
 import sys
 import threading
-from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pyarrow as pa
 from pydantic import ValidationError
@@ -34,8 +33,6 @@ from flows.settings import DatasetConfig
 from review_ui.errors import NotFoundError, ReviewError
 from review_ui.feed import Feed, Published, Tell
 from review_ui.store import projection
-
-_LINES_KEPT: Final = 20
 
 
 class CatalogPipeline:
@@ -156,16 +153,18 @@ def _gave_up(_task: tuple[bytes, Limits], reason: Reason, detail: str) -> bytes 
 
 
 def _follow(lines: Any, tell: Tell) -> list[str]:
-    """Tell the progress that is written in JSON; give the last of the other lines."""
-    said: deque[str] = deque(maxlen=_LINES_KEPT)
+    """Tell the progress that is written in JSON; give the error at the end of the other lines."""
+    said: list[str] = []
     for line in lines:
         try:
             found = json.loads(line)
             tell(found["stage"], found["done"], found["total"] or 0)
         except (ValueError, TypeError, KeyError):
             if line.strip():
-                said.append(line.strip().removeprefix("error: "))
-    return list(said)
+                said.append(line.strip())
+    # Ours come in words of several lines; of others, the last line says what it was.
+    ours = next((n for n, line in enumerate(said) if line.startswith("error: ")), None)
+    return said[-1:] if ours is None else [said[ours].removeprefix("error: "), *said[ours + 1 :]]
 
 
 def _refresh(config: DatasetConfig, answer: Any) -> None:

@@ -7,9 +7,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any, Final, Literal, NamedTuple
 
+import pyarrow.compute as pc
 from sqlalchemy import Row, select
 
 from data_catalog.catalog import Catalog
+from data_catalog.errors import StorageError
 from data_catalog.packs import PackRef, PackStore
 from review_ui.errors import NotFoundError
 from review_ui.store.database import Database
@@ -40,6 +42,7 @@ class _Place(NamedTuple):
 
 
 _PLACE: Final = _Place._fields
+_IN_FEATURES: Final = ("pack", "offset", "length", "thumb_offset", "thumb_length")
 
 
 class Pictures:
@@ -65,21 +68,25 @@ class Pictures:
         Raises
         ------
         NotFoundError
-            If the build has no such item.
+            If the build has no such item, or it was forgotten since.
         StorageError
             If the pack is gone.
         """
         place = self._place(database, build, item)
-        if kind == "original":
-            return self._original(place), "image/jpeg"
-        return self._read(place, kind)
+        try:
+            return self._give(place, kind)
+        except StorageError:
+            return self._give(self._moved(build, item, place), kind)
 
     def at_hand(self, build: int, item: str, kind: Kind) -> tuple[bytes, str] | None:
         """Give a picture that costs no more than a short read of a local file; else None."""
         place = self._places.get((build, item))
         if place is None or kind == "original" or not self._catalog.root.is_local:
             return None
-        return self._read(place, kind)
+        try:
+            return self._read(place, kind)
+        except StorageError:
+            return None
 
     def remember(self, build: int, rows: Iterable[Row[Any]]) -> None:
         """Note where the pictures of items are that are about to be shown."""
@@ -87,6 +94,24 @@ class Pictures:
             for row in rows:
                 self._places[build, row.item_id] = _Place(*(getattr(row, name) for name in _PLACE))
             self._shorten()
+
+    def _give(self, place: _Place, kind: Kind) -> tuple[bytes, str]:
+        if kind == "original":
+            return self._original(place), "image/jpeg"
+        return self._read(place, kind)
+
+    def _moved(self, build: int, item: str, place: _Place) -> _Place:
+        """Look in the catalog where pictures are now: packs are rewritten when one is forgotten."""
+        is_item = (pc.field("item_id") == item) & (pc.field("recipe") == place.recipe)
+        is_image = pc.field("image_id") == place.image_id
+        standard = self._catalog.table("features").read(list(_IN_FEATURES), is_item).to_pylist()
+        raw = self._catalog.table("images").read(["pack", "offset", "length"], is_image).to_pylist()
+        if not standard or not raw:
+            raise NotFoundError(f"the catalog holds no picture of {item[:80]} any more")
+        found = _Place(place.image_id, place.recipe, *raw[0].values(), *standard[0].values())
+        with self._lock:
+            self._places[build, item] = found
+        return found
 
     def _read(self, place: _Place, kind: Kind) -> tuple[bytes, str]:
         store = self._standard.get(place.recipe)

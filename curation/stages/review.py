@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -139,7 +139,7 @@ def _tests(rules: Rules) -> dict[str, list[_Test]]:
     for rule in rules.all():
         if rule.action == "off":
             continue
-        found[rule.reason.value] = _tests_of(rule, cast("Literal['flag', 'reject']", rule.action))
+        found[rule.reason.value] = _tests_of(rule, rule.action)
     for reason, (meaning, breaks) in _OF_SCORES.items():
         found.setdefault(reason.value, [_Test(reason, meaning, "flag", "percentile", breaks, None)])
     return found

@@ -29,7 +29,9 @@ async def show(
     """Give a picture of an item, encoded by ourselves: thumb, standard or original."""
     # Nearly always its place is known from the page that it is on, and it costs one short read.
     found = _at_hand(desk, item, kind)
-    data, media_type = found or await run_in_threadpool(_find, desk, item, kind)
+    if found is None:
+        found = await run_in_threadpool(_find, desk, item, kind)
+    data, media_type = found
     return Response(
         data,
         media_type=media_type,
