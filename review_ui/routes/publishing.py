@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path
 from fastapi.responses import HTMLResponse
@@ -17,6 +17,12 @@ from review_ui.security import REPORT_POLICY
 from review_ui.store import clock
 
 router = APIRouter(tags=["publishing"], responses=PROBLEMS)
+
+
+# Errors are JSON all the same.
+_PAGE: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "the report", "content": {"text/html": {"schema": {"type": "string"}}}}
+}
 
 
 @router.post("/api/publish", response_model=PublishingOut, status_code=202)
@@ -48,13 +54,13 @@ def _described(state: PublishState) -> dict[str, Any]:
     }
 
 
-@router.get("/report", response_class=HTMLResponse)
+@router.get("/report", response_model=None, responses=_PAGE)
 def show_report(desk: DeskDep, _session: SessionDep) -> HTMLResponse:
     """Show the report of the last rebuild."""
     return _report(desk, REPORT)
 
 
-@router.get("/versions/{version}/report", response_class=HTMLResponse)
+@router.get("/versions/{version}/report", response_model=None, responses=_PAGE)
 def show_version_report(
     version: Annotated[int, Path(ge=1, lt=2**31)], desk: DeskDep, _session: SessionDep
 ) -> HTMLResponse:
