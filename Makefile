@@ -1,4 +1,5 @@
-# Two commands do everything: `make demo` and `make test`. Both set up what they need in .venv.
+# Two commands do everything: `make demo` and `make test`. Both set up what they need in .venv;
+# where there is no Chromium, `make test` installs it: by apt as root, else Playwright's for the user.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +7,7 @@ BIN := $(VENV)/bin
 PYWB := .venv-pywb
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: demo test lint types arrows unit bench bench-quality format clean
+.PHONY: demo test lint types arrows unit browser bench bench-quality format clean
 
 demo: $(VENV)/.base
 	$(BIN)/nonesuch demo
@@ -23,8 +24,15 @@ types: $(VENV)/.dev
 arrows: $(VENV)/.dev
 	$(BIN)/lint-imports
 
-unit: $(VENV)/.dev $(PYWB)/.done
+unit: $(VENV)/.dev $(PYWB)/.done browser
 	$(BIN)/pytest -n 2 --dist loadgroup
+
+browser: $(VENV)/.dev
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
+	|| { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq \
+	     && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } \
+	|| $(BIN)/playwright install chromium \
+	|| echo "No Chromium could be installed, tests of pages will be skipped; install one and put it on the PATH" >&2
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks

@@ -183,6 +183,7 @@ class ItemOut(BaseModel):
     verdict: Literal["accepted", "rejected"] | None
     standing: Standing
     rule: str
+    reasons: list[str]
     tags: list[str]
     note: str
     reviewer: str | None

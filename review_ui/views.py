@@ -27,6 +27,7 @@ def item(row: Row[Any]) -> dict[str, Any]:
         "verdict": row.verdict if row.verdict in ("accepted", "rejected") else None,
         "standing": row.standing,
         "rule": row.rule,
+        "reasons": unpack_list(row.reasons or ""),
         "tags": unpack_list(row.tags or ""),
         "note": row.note or "",
         "reviewer": row.reviewer,

@@ -33,11 +33,12 @@ export class Cells {
 
   /** Show a page. @param {"s"|"m"|"l"} size */
   draw(size) {
-    const hadFocus = this.root.contains(document.activeElement);
+    // Keys go to the pictures from the start, whatever was pressed to come here.
+    const isTaken = !document.querySelector("dialog[open]");
     this.#nodes = new Map(this.#marks.ids.map((id) => [id, this.#cell(items.get(id), size)]));
     this.root.dataset.size = size;
     fill(this.root, [...this.#nodes.values()]);
-    this.focus(0, hadFocus || document.activeElement === document.body);
+    this.focus(0, isTaken);
   }
 
   /** Show again how items stand. */

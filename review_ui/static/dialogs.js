@@ -17,7 +17,18 @@ let count = 0;
 export function dialog(title, body, { className = "", bindings = [], onClose, footer } = {}) {
   const id = `dialog-${++count}`;
   const cameFrom = document.activeElement;
-  const close = () => node.close();
+  let pop = null;
+  // At once, and not when the browser tells that it is closed: a key may come before that.
+  const end = () => {
+    if (!pop) return;
+    pop();
+    pop = null;
+    onClose?.();
+  };
+  const close = () => {
+    end();
+    node.close();
+  };
   const content = el("div", { class: "dialog-body", tabindex: "-1" }, body);
   const node = el(
     "dialog",
@@ -31,12 +42,12 @@ export function dialog(title, body, { className = "", bindings = [], onClose, fo
     content,
     footer && el("footer", { class: "dialog-foot" }, footer),
   );
-  const pop = keys.push({ name: title, exclusive: true, bindings });
+  pop = keys.push({ name: title, exclusive: true, bindings });
   node.addEventListener("click", (event) => event.target === node && close());
+  node.addEventListener("cancel", end);
   node.addEventListener("close", () => {
-    pop();
+    end();
     node.remove();
-    onClose?.();
     if (cameFrom instanceof HTMLElement && cameFrom.isConnected) cameFrom.focus();
   });
   document.body.append(node);

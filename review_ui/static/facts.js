@@ -8,7 +8,7 @@ const DIGITS = 9;
 
 /** Draw all that is known of an item at once. */
 export function facts(app, item, reasons, reject) {
-  return [why(app, item), rejectFor(reasons, reject), about(item), tags(app, item), note(app, item)];
+  return [why(app, item), rejectFor(reasons, reject), about(app, item), tags(app, item), note(app, item)];
 }
 
 /** Say where an item stands. */
@@ -61,7 +61,7 @@ function rejectFor(reasons, reject) {
   );
 }
 
-function about(item) {
+function about(app, item) {
   const rows = [
     ["Title", item.title],
     ["Label", item.label],
@@ -71,7 +71,7 @@ function about(item) {
     ["Found", item.page ? outside(item.page, shortened(item.page)) : item.locator],
     ["Seen", item.observed_at && el("time", { datetime: item.observed_at, title: moment(item.observed_at), text: ago(item.observed_at) })],
     ["Score", item.score === null ? null : measure(item.score)],
-    ["Held by", item.leased_by],
+    ["Held by", item.leased_by === app.session.name ? null : item.leased_by],
   ];
   const shown = rows.filter(([, value]) => value !== null && value !== undefined && value !== "");
   return el(

@@ -2,7 +2,7 @@
 
 const STORE = "events";
 
-/** A queue in IndexedDB; in memory where the browser forbids that. */
+/** A queue in IndexedDB; in memory where the browser forbids that, or has no room. */
 export class Journal {
   #database = null;
   #memory = new Map();
@@ -17,21 +17,32 @@ export class Journal {
 
   /** True where what is kept survives the end of the page. */
   get lasts() {
-    return this.#database !== null;
+    return this.#database !== null && this.#memory.size === 0;
   }
 
   /** Keep decisions, in this order. */
   async add(events) {
-    if (this.#database) {
+    try {
       await this.#change((store) => events.forEach((event) => store.add(event)));
-    } else {
-      for (const event of events) this.#memory.set(this.#next++, event);
+    } catch {
+      for (const event of events) this.#memory.set(`memory-${this.#next++}`, event);
     }
   }
 
   /** Give the oldest decisions with their places: [place, event]. */
   async first(limit) {
-    if (!this.#database) return [...this.#memory].slice(0, limit);
+    const kept = await this.#stored(limit);
+    return [...kept, ...this.#memory].slice(0, limit);
+  }
+
+  /** Forget decisions. */
+  async remove(places) {
+    const stored = places.filter((place) => !this.#memory.delete(place));
+    if (stored.length) await this.#change((store) => stored.forEach((place) => store.delete(place)));
+  }
+
+  async #stored(limit) {
+    if (!this.#database) return [];
     const store = this.#database.transaction(STORE).objectStore(STORE);
     const [places, events] = await Promise.all([
       done(store.getAllKeys(null, limit)),
@@ -40,26 +51,17 @@ export class Journal {
     return places.map((place, index) => [place, events[index]]);
   }
 
-  /** Forget decisions. @param {number[]} places */
-  async remove(places) {
-    if (this.#database) {
-      await this.#change((store) => places.forEach((place) => store.delete(place)));
-    } else {
-      for (const place of places) this.#memory.delete(place);
-    }
-  }
-
-  #change(work) {
+  async #change(work) {
     const transaction = this.#database.transaction(STORE, "readwrite", { durability: "strict" });
     work(transaction.objectStore(STORE));
-    return new Promise((resolve, reject) => {
+    await new Promise((resolve, reject) => {
       transaction.oncomplete = resolve;
       transaction.onabort = () => reject(transaction.error);
     });
   }
 }
 
-function opened(name) {
+async function opened(name) {
   const request = indexedDB.open(name, 1);
   request.onupgradeneeded = () => request.result.createObjectStore(STORE, { autoIncrement: true });
   return done(request);

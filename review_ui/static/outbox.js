@@ -48,8 +48,7 @@ class Outbox extends EventTarget {
     this.#journal = await Journal.open(this.#lock);
     this.#others = new BroadcastChannel(this.#lock);
     this.#others.onmessage = ({ data }) => this.#settled(data);
-    for (const [, event] of await this.#journal.first(ALL)) this.#show(event);
-    this.#count();
+    this.#resume((await this.#journal.first(ALL)).map(([, kept]) => kept));
     this.#past.seed(session.name);
     addEventListener("online", () => this.retry());
     addEventListener("focus", () => this.#trouble && this.retry());
@@ -84,7 +83,7 @@ class Outbox extends EventTarget {
     const before = new Map(entries.map(({ item }) => [item, stateOf(item)]));
     const events = entries.map((entry) => this.#event({ undoes, ...entry }, batch));
     this.#past.add(events, before);
-    this.#take(events);
+    this.#take(events, before);
   }
 
   /** Take back my last batch. */
@@ -112,8 +111,9 @@ class Outbox extends EventTarget {
   async #move(direction) {
     const { entries, skipped } = await this.#past.turn(direction);
     const batch = uuid();
+    const before = new Map(entries.map(({ item }) => [item, stateOf(item)]));
     const events = entries.map((entry) => this.#event(entry, batch, entry.uuid));
-    this.#take(events);
+    this.#take(events, before);
     const changed = events.map((event) => event.item);
     this.#say("undone", { items: changed, redone: direction === "redo", skipped });
   }
@@ -127,20 +127,29 @@ class Outbox extends EventTarget {
     return { uuid: id, item, verdict, reasons, tags, note, base, undoes, batch, ms: whole };
   }
 
-  #take(events) {
+  #take(events, before) {
     if (!events.length) return;
+    // What held before is kept beside each, so that it can be taken back after a reload.
+    const kept = events.map((event) => ({ event, before: before.get(event.item) }));
     for (const event of events) this.#queue.set(event.uuid, event);
     items.applyAll(new Map(events.map((event) => [event.item, shown(event)])));
     this.#count();
-    this.#writing = this.#writing
-      .then(() => this.#journal.add(events))
-      .catch((error) => this.#tell(new ApiError(507, "browser_full", full(error))));
+    this.#writing = this.#writing.then(() => this.#journal.add(kept));
     this.#writing.then(() => this.#send());
   }
 
-  #show(event) {
-    this.#queue.set(event.uuid, event);
-    items.apply(event.item, shown(event));
+  /** Take up what an earlier page left behind. */
+  #resume(kept) {
+    const batches = Map.groupBy(kept, ({ event }) => event.batch);
+    for (const batch of batches.values()) {
+      const before = new Map(batch.map((one) => [one.event.item, one.before]));
+      this.#past.add(batch.map(({ event }) => event), before);
+    }
+    for (const { event } of kept) {
+      this.#queue.set(event.uuid, event);
+      items.apply(event.item, shown(event));
+    }
+    this.#count();
   }
 
   async #send() {
@@ -166,7 +175,7 @@ class Outbox extends EventTarget {
       await this.#writing;
       const kept = await this.#journal.first(MOST_AT_ONCE);
       if (!kept.length) break;
-      const events = kept.map(([, event]) => event);
+      const events = kept.map(([, { event }]) => event);
       const outcomes = await deliver(events);
       await this.#journal.remove(kept.map(([place]) => place));
       this.#others.postMessage(outcomes);
@@ -241,10 +250,6 @@ function shown({ uuid, verdict, reasons, tags, note }) {
 export function stateOf(id) {
   const { head = null, verdict, reasons = [], tags = [], note = "" } = items.get(id) ?? {};
   return { head, verdict: verdict ?? "undecided", reasons, tags, note };
-}
-
-function full(error) {
-  return `This browser cannot keep decisions (${error?.name ?? error}); keep the page open until all are saved.`;
 }
 
 export const outbox = new Outbox();

@@ -18,7 +18,9 @@ export function toast(text, { kind = "info", action, sticky = false } = {}) {
   const close = () => node.remove();
   const act = action && button(action.label, () => (close(), action.run()), { class: "toast-action" });
   const end = button("×", close, { class: "toast-close", aria: { label: "Close message" } });
-  const node = el("div", { class: "toast", dataset: { kind } }, el("p", { text }), act, end);
+  const node = el("div", { class: "toast", dataset: { kind, text } }, el("p", { text }), act, end);
+  // The same again takes the place of what it repeats.
+  for (const other of [...place.children]) if (other.dataset.text === text) other.remove();
   place.append(node);
   while (place.children.length > MOST) place.firstElementChild.remove();
   if (!sticky) fade(node, close);

@@ -3,11 +3,17 @@
 import { button, el, fill, keycap } from "./dom.js";
 import { count, measure } from "./format.js";
 
-const STANDINGS = [
-  ["open", "To do"],
-  ["accepted", "Accepted"],
-  ["rejected", "Rejected"],
-];
+const STANDINGS = {
+  items: [
+    ["open", "To do"],
+    ["accepted", "Accepted"],
+    ["rejected", "Rejected"],
+  ],
+  clusters: [
+    ["open", "To do"],
+    ["settled", "Settled"],
+  ],
+};
 
 export class Toolbar {
   #app;
@@ -37,7 +43,7 @@ export class Toolbar {
         el("h2", { text: queue.title }),
         el("p", { class: "muted", text: `${queue.meaning}${limited(queue)}` }),
       ),
-      queue.kind === "items" && el("div", { class: "toolbar-row" }, this.#standings(queue), this.#switches(queue)),
+      el("div", { class: "toolbar-row" }, this.#standings(queue), queue.kind === "items" && this.#switches(queue)),
       queue.kind === "items" && this.#chips(queue),
     ];
   }
@@ -47,7 +53,7 @@ export class Toolbar {
     return el(
       "div",
       { class: "tabs", role: "group", aria: { label: "Which pictures" } },
-      STANDINGS.map(([id, label]) =>
+      STANDINGS[queue.kind].map(([id, label]) =>
         button([label, " ", el("small", { text: count(queue[id]) })], () => this.#app.show(view, { standing: id }), {
           class: "tab",
           dataset: { name: id },

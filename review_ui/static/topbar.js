@@ -87,13 +87,17 @@ export class TopBar {
     if (decided) parts.push(`${count(decided)} decided`);
     // Of the first few there is no pace yet.
     if (decided >= FIRST_FEW) parts.push(`${count(Math.round(perMinute))}/min`);
-    if (decided >= FIRST_FEW) parts.push(median < 10_000 ? `${(median / 1_000).toFixed(1)} s each` : `${Math.round(median / 1_000)} s each`);
+    if (decided >= FIRST_FEW) parts.push(`${seconds(median)} each`);
     parts.push(`${count(left)} left`);
     fill(this.#progress, parts.map((part) => el("span", { text: part })));
     const { pending, trouble } = outbox;
     this.#unsent.textContent = pending ? `${many(pending, "unsaved", "unsaved")}` : "All saved";
     this.#unsent.dataset.state = trouble ? "bad" : pending ? "busy" : "good";
   }
+}
+
+function seconds(ms) {
+  return ms < 950 ? `${Math.round(ms)} ms` : `${(ms / 1_000).toFixed(ms < 10_000 ? 1 : 0)} s`;
 }
 
 async function leave() {

@@ -124,6 +124,7 @@ def item_rows() -> Select[Any]:
         review_item,
         item_state.c.head,
         item_state.c.verdict,
+        item_state.c.reasons,
         item_state.c.tags,
         item_state.c.note,
         item_state.c.reviewer,

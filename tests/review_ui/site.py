@@ -161,7 +161,9 @@ class Client:
             for name, value in sent.items():
                 if value is not None:
                     connection.putheader(name, value)
-            connection.endheaders(data or None)
+            # A server that refuses a long body answers before it has taken all of it.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                connection.endheaders(data or None)
             answer = connection.getresponse()
             return Answer(
                 answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
