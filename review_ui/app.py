@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
@@ -88,13 +88,22 @@ def create_app(desk: Desk, hosts: frozenset[str]) -> FastAPI:
         pages,
     ):
         app.include_router(module.router)
-    app.mount("/static", StaticFiles(directory=_STATIC), name="static")
+    app.mount("/static", _Assets(directory=_STATIC), name="static")
     app.add_middleware(Guard, hosts=hosts)
     for kind, status, code, again in _MEANINGS:
         app.add_exception_handler(kind, _answering(status, code, again=again))
     app.add_exception_handler(StarletteHTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _wrong_input)
     return app
+
+
+class _Assets(StaticFiles):
+    """Files of the page: kept by browsers, and asked for again, so that an update is seen."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        answer = super().file_response(*args, **kwargs)
+        answer.headers["Cache-Control"] = "no-cache"
+        return answer
 
 
 def _answering(status: int, code: str, *, again: bool) -> Callable[[Request, Any], JSONResponse]:

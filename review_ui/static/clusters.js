@@ -211,11 +211,17 @@ class Clusters {
     body.hidden = true;
     end.hidden = false;
     if (!this.#supply.finished) return fill(end, el("p", { text: "Loading…" }));
+    const next = this.#app.queues.find(({ id, open }) => open > 0 && id !== "all" && id !== this.#app.queue.id);
     fill(
       end,
       el("h2", { text: this.#supply.clusters.length ? "Done here" : "Nothing here" }),
       el("p", { text: this.#app.standing === "open" ? "No copies wait for a decision." : "Nothing is settled yet." }),
-      el("div", { class: "buttons" }, button("Look again", () => this.#supply.restart(), { class: "primary" })),
+      el(
+        "div",
+        { class: "buttons" },
+        button("Look again", () => this.#supply.restart()),
+        next && button(`Next: ${next.title}`, () => this.#app.show("single", { queue: next.id }), { class: "primary" }),
+      ),
     );
   }
 

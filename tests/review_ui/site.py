@@ -209,7 +209,8 @@ def opened(
     """Serve a build of these items, with pictures, until the body ends."""
     config = config or ReviewConfig(port=0)
     catalog = Catalog(folder / "catalog")
-    pipeline = Stub(with_pictures(catalog, items), recipe=Recipe().id)
+    build = "build-1" if items else ""
+    pipeline = Stub(with_pictures(catalog, items), build, Recipe().id)
     desk = open_desk("shoes", config, catalog, open_database(database_url), pipeline)
     pipeline.desk = desk
     if items:

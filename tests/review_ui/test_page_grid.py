@@ -1,0 +1,135 @@
+"""The grid in a real browser: mark the exceptions, commit what is visible."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.review_ui.browser import Windows
+from tests.review_ui.feeds import blurred, item_id
+from tests.review_ui.pages import Screen, enter, events, said
+from tests.review_ui.site import Site
+
+
+@pytest.fixture
+def site(open_site: Callable[..., Site]) -> Site:
+    """Fifty blurred pictures; the lower the number, the worse."""
+    return open_site([blurred(n, n / 100) for n in range(1, 51)])
+
+
+@pytest.fixture
+def screen(windows: Windows, site: Site) -> Screen:
+    """Somebody at the grid."""
+    screen = enter(windows, site, place="grid/blurred")
+    expect(screen.page.locator(".cell")).to_have_count(40)
+    return screen
+
+
+def marked(screen: Screen) -> list[int]:
+    """Give the places of the marked cells, from 0."""
+    cells = screen.page.locator(".cell")
+    return [
+        n for n in range(cells.count()) if cells.nth(n).get_attribute("aria-selected") == "true"
+    ]
+
+
+def numbers(site: Site, verdict: str) -> list[int]:
+    """Give the numbers of the items with a verdict."""
+    held = said(site)
+    return [n for n in range(1, 51) if held.get(item_id(n)) == verdict]
+
+
+def test_marked_one_way_the_rest_the_other(screen: Screen, site: Site) -> None:
+    screen.press("ArrowRight", "Space")
+    screen.page.locator(".cell").nth(4).click()
+    expect(screen.page.locator(".sum")).to_contain_text("38 accept · 2 reject")
+    screen.press("Enter")
+    expect(screen.page.locator(".cell")).to_have_count(10)
+    screen.all_saved()
+    assert numbers(site, "rejected") == [2, 5]
+    assert len(numbers(site, "accepted")) == 38
+    assert len({row.batch for row in events(site)}) == 1
+
+
+def test_ranges_by_shift_with_keys_and_with_the_mouse(screen: Screen, site: Site) -> None:
+    screen.press("Shift+ArrowRight", "Shift+ArrowRight")
+    assert marked(screen) == [0, 1, 2]
+    screen.page.locator(".cell").nth(10).click()
+    screen.page.locator(".cell").nth(13).click(modifiers=["Shift"])
+    assert marked(screen) == [0, 1, 2, 10, 11, 12, 13]
+    screen.page.locator(".cell").nth(11).click()
+    assert marked(screen) == [0, 1, 2, 10, 12, 13]
+    assert said(site) == {}
+
+
+def test_the_meaning_of_a_mark_can_be_turned_round(screen: Screen, site: Site) -> None:
+    screen.press("x", "Space", "Enter")
+    screen.all_saved()
+    assert numbers(site, "accepted") == [1]
+    assert numbers(site, "rejected") == list(range(2, 41))
+
+
+def test_a_page_is_undone_as_one_and_done_again_as_one(screen: Screen, site: Site) -> None:
+    screen.press("Space", "Enter")
+    expect(screen.page.locator(".cell")).to_have_count(10)
+    screen.press("z")
+    screen.toast("Taken back: 40 decisions")
+    expect(screen.page.locator(".cell")).to_have_count(40)
+    screen.all_saved()
+    assert set(said(site).values()) == {"undecided"}
+    screen.press("y")
+    screen.all_saved()
+    assert numbers(site, "rejected") == [1]
+    assert len(numbers(site, "accepted")) == 39
+
+
+def test_skip_and_the_page_before(screen: Screen, site: Site) -> None:
+    screen.press("s")
+    expect(screen.page.locator(".cell")).to_have_count(10)
+    screen.press("b")
+    expect(screen.page.locator(".cell")).to_have_count(40)
+    assert said(site) == {}
+
+
+def test_a_second_look_touches_the_marked_alone(screen: Screen, site: Site) -> None:
+    screen.press("Enter")
+    screen.all_saved()
+    screen.go("grid/blurred?standing=accepted")
+    expect(screen.page.locator(".cell")).to_have_count(40)
+    screen.press("ArrowRight", "ArrowRight", "Space")
+    expect(screen.page.locator(".sum")).to_contain_text("0 accept · 1 reject · 39 stay")
+    before = len(events(site))
+    screen.press("Enter")
+    screen.all_saved()
+    assert len(events(site)) == before + 1
+    assert numbers(site, "rejected") == [3]
+
+
+def test_sizes_show_more_or_fewer(screen: Screen) -> None:
+    for size, count in (("L", 20), ("S", 50), ("M", 40)):
+        screen.page.get_by_role("button", name=size, exact=True).click()
+        expect(screen.page.locator(".cell")).to_have_count(count)
+
+
+def test_one_is_opened_alone_and_back(screen: Screen) -> None:
+    screen.press("ArrowRight", "ArrowRight", "e")
+    screen.shows(3)
+    screen.press("g")
+    expect(screen.page.locator(".cell").first).to_be_visible()
+    screen.page.locator(".cell").nth(1).dblclick()
+    screen.ready()
+    expect(screen.page.locator(".side-title h3")).to_be_visible()
+
+
+def test_tags_of_all_that_are_marked(screen: Screen, site: Site) -> None:
+    screen.press("Shift+ArrowRight", "t")
+    screen.dialog("Tags of 2 pictures")
+    screen.page.keyboard.type("logo")
+    screen.press("Enter", "Escape")
+    screen.no_dialog()
+    screen.all_saved()
+    assert {row.item_id for row in events(site)} == {item_id(1), item_id(2)}
+    assert {row.tags for row in events(site)} == {"\nlogo\n"}
+    assert set(said(site).values()) == {"undecided"}
