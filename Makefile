@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PYWB := .venv-pywb
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: demo test lint types arrows unit browser bench bench-quality format clean
+.PHONY: demo test lint types arrows unit browser bench bench-quality screenshots format clean
 
 demo: $(VENV)/.base
 	$(BIN)/nonesuch demo
@@ -34,11 +34,15 @@ browser: $(VENV)/.dev
 	|| $(BIN)/playwright install chromium \
 	|| echo "No Chromium could be installed, tests of pages will be skipped; install one and put it on the PATH" >&2
 
-bench: $(VENV)/.dev
+bench: $(VENV)/.dev browser
 	$(BIN)/python -m benchmarks
 
 bench-quality: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.quality
+
+# Every view of the review page, into .bench/screenshots; `ARGS=--docs` renews those of the documents.
+screenshots: $(VENV)/.dev browser
+	$(BIN)/python -m benchmarks.screenshots $(ARGS)
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

@@ -24,6 +24,8 @@ PARTS: Final = {
     "crawling": "benchmarks.crawling",
     "crawl_memory": "benchmarks.crawl_memory",
     "discovery": "benchmarks.discovery",
+    "review": "benchmarks.review",
+    "review_browser": "benchmarks.review_browser",
 }
 
 

@@ -15,6 +15,7 @@ from curation.ingest.web.settings import ShopConfig, WebSettings, is_one_url
 from curation.judging import Rules
 from curation.recipe import Detector, Limits, Recipe
 from flows.settings import Publishing, Running
+from review_ui.settings import ReviewConfig
 
 _HEAD = """\
 # A dataset of Nonesuch. Every key is optional; commented ones show their default, or an example
@@ -43,6 +44,11 @@ _EXAMPLES: Final[Mapping[str, str]] = {
     "max_images": "100000",
     "max_bytes": "10000000000",
     "max_minutes": "600",
+    "database": '"postgresql://reviewers@db.example/review"',
+    "token": '"sixteen characters or more"',
+    "admin_token": '"sixteen others, or more"',
+    "allowed_hosts": '["review.example.org"]',
+    "tag_keys": '{ m = "mirrored", j = "jumpsuit" }',
 }
 
 
@@ -86,6 +92,7 @@ def render(name: str, root: str, place: str, *, web: Mapping[str, Any] | None = 
         ),
         "\n".join(["[duplicates]", *_keys(DuplicateRules(), commented=True)]),
         "\n".join(["[publish]", *_keys(Publishing(), commented=True)]),
+        "\n".join(["[review]", *_optional(ReviewConfig(), set())]),
         "\n".join(["[run]", *_keys(Running(), commented=True)]),
     ]
     return "\n\n".join(part.rstrip() for part in parts) + "\n"
@@ -111,10 +118,10 @@ def _shop(url: str) -> Iterator[str]:
     return _optional(shop, {"kind", "start_urls", *WebSettings.model_fields})
 
 
-def _optional(source: BaseModel, without: Set[str]) -> Iterator[str]:
-    for name, field in type(source).model_fields.items():
+def _optional(section: BaseModel, without: Set[str]) -> Iterator[str]:
+    for name, field in type(section).model_fields.items():
         if name not in without:
-            yield _commented(name, getattr(source, name), field)
+            yield _commented(name, getattr(section, name), field)
 
 
 def _web(chosen: Mapping[str, Any]) -> Iterator[str]:

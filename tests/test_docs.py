@@ -20,6 +20,7 @@ from curation.recipe import Detector, Limits, Recipe
 from data_catalog.schema import TABLES, Reason, Verdict
 from flows.cli import app
 from flows.settings import Dataset, DatasetConfig, Publishing, Running
+from review_ui.settings import ReviewConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(
@@ -33,6 +34,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("limits", Limits),
     ("duplicates", DuplicateRules),
     ("publish", Publishing),
+    ("review", ReviewConfig),
     ("run", Running),
 )
 RULES = tuple(Rules().all())

@@ -16,6 +16,7 @@ from curation.judging import Rules
 from curation.recipe import Detector, Limits, Recipe
 from flows.settings import Dataset, DatasetConfig, Publishing, Running, parse_text
 from flows.template import render
+from review_ui.settings import ReviewConfig
 
 HERE = Path("/somewhere")
 TEXT = render("shoes", "data/shoes", "pictures")
@@ -53,6 +54,7 @@ def test_every_key_of_every_section_is_shown() -> None:
         "rules": Rules,
         "duplicates": DuplicateRules,
         "publish": Publishing,
+        "review": ReviewConfig,
         "run": Running,
     }
     assert sections.keys() == expected.keys()
@@ -78,6 +80,8 @@ def test_every_key_says_what_it_means() -> None:
 COMMENTED = [n for n, line in enumerate(TEXT.splitlines()) if re.match(r"# (\w+ = |\[)", line)]
 DETECTOR = next(n for n in COMMENTED if "[recipe.detector]" in TEXT.splitlines()[n])
 # The section's head and its `cascade`, which has no default, go with any of its keys.
+# A token for reviewers is refused without one for admins.
+TOKENS = tuple(n for n in COMMENTED if "token = " in TEXT.splitlines()[n])
 OF_DETECTOR = {n for n in COMMENTED if DETECTOR <= n <= DETECTOR + len(Detector.model_fields)}
 
 
@@ -86,6 +90,8 @@ OF_DETECTOR = {n for n in COMMENTED if DETECTOR <= n <= DETECTOR + len(Detector.
 def test_commented_keys_may_be_taken_in(chosen: set[int]) -> None:
     if chosen & OF_DETECTOR:
         chosen |= {DETECTOR, DETECTOR + 1}
+    if chosen & set(TOKENS):
+        chosen |= set(TOKENS)
     lines = [
         line.removeprefix("# ") if number in chosen else line
         for number, line in enumerate(TEXT.splitlines())
