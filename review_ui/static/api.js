@@ -15,11 +15,6 @@ export class ApiError extends Error {
     this.retryAfter = retryAfter;
   }
 
-  /** True where the same request may work later. */
-  get passing() {
-    return this.status === 0 || this.status === 429 || this.status >= 500;
-  }
-
   /** True where one has to log in (again). */
   get locked() {
     return this.status === 401 || this.status === 403;

@@ -4,6 +4,19 @@ import { button, el } from "./dom.js";
 import { keys } from "./keys.js";
 
 let count = 0;
+let loaded = null;
+
+/** Let no key through to the page until a dialog that is being loaded is there, or will not come. */
+export function loading() {
+  loaded?.();
+  loaded = keys.push({ name: "Loading", exclusive: true, bindings: [] });
+  return arrived;
+}
+
+function arrived() {
+  loaded?.();
+  loaded = null;
+}
 
 /**
  * Open a dialog. Escape, the cross and a click beside it close it; the focus goes back.
@@ -42,9 +55,11 @@ export function dialog(title, body, { className = "", bindings = [], onClose, fo
     content,
     footer && el("footer", { class: "dialog-foot" }, footer),
   );
+  arrived();
   pop = keys.push({ name: title, exclusive: true, bindings });
   node.addEventListener("click", (event) => event.target === node && close());
-  node.addEventListener("cancel", end);
+  // A file chooser inside it that is cancelled says so too.
+  node.addEventListener("cancel", (event) => event.target === node && end());
   node.addEventListener("close", () => {
     end();
     node.remove();

@@ -10,7 +10,7 @@ import { count, many } from "./format.js";
 export function ending(app, supply, { again, back, wasHere }) {
   if (!supply.finished) return [el("p", { text: "Loading…" })];
   const skipped = supply.ids.filter((id) => supply.isFor(id)).length;
-  const next = app.queues.find(({ id, open }) => open > 0 && id !== "all" && id !== app.queue.id);
+  const next = app.queues.find(({ id, open }) => open > 0 && id !== "all" && id !== app.queue?.id);
   return [
     el("h2", { text: wasHere ? "Done here" : "Nothing here" }),
     el("p", { text: said(app, supply, skipped) }),

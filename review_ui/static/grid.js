@@ -11,6 +11,7 @@ import { Marks } from "./marks.js";
 import { outbox } from "./outbox.js";
 import { markShown, pictures } from "./pictures.js";
 import { pace } from "./session.js";
+import { toggleTag } from "./tagging.js";
 import { announce } from "./toasts.js";
 
 const SIZES = { s: 60, m: 40, l: 20 };
@@ -29,7 +30,8 @@ class Grid {
   #marks;
   #cells;
   #bar;
-  #earlier = []; // pages before this one
+  /** @type {{ids: string[], marked: string[]}[]} */
+  #earlier = []; // pages before this one, as they were left
   #since = 0;
   #nodes;
   #pop;
@@ -61,10 +63,8 @@ class Grid {
   /** Take the next pictures that are still to be looked at. */
   async begin() {
     const size = SIZES[this.#size];
-    await this.#supply.ensure(size);
-    if (this.#leaving.signal.aborted) return;
-    const { ids, at } = this.#supply;
-    this.#show(ids.slice(at).filter((id) => this.#supply.isFor(id)).slice(0, size));
+    await this.#supply.gather(size);
+    if (!this.#leaving.signal.aborted) this.#show(this.#supply.coming(size));
   }
 
   refresh() {
@@ -77,10 +77,10 @@ class Grid {
     this.#leaving.abort();
   }
 
-  #show(ids) {
+  #show(ids, marked = []) {
     const { empty, scroll } = this.#nodes;
     const isEmpty = ids.length === 0;
-    this.#marks.begin(ids);
+    this.#marks.begin(ids, marked);
     this.#since = performance.now();
     this.#cells.root.hidden = this.#bar.node.hidden = isEmpty;
     empty.hidden = !isEmpty;
@@ -109,22 +109,23 @@ class Grid {
   #turn() {
     const { ids } = this.#marks;
     if (!ids.length) return;
-    this.#earlier.push(ids);
+    this.#earlier.push({ ids, marked: this.#marks.marked() });
     this.#supply.at = Math.max(this.#supply.at, this.#supply.ids.indexOf(ids.at(-1)) + 1);
     this.begin();
   }
 
   #back() {
-    const ids = this.#earlier.pop();
-    if (!ids) return announce("This is the first page");
+    const page = this.#earlier.pop();
+    if (!page) return announce("This is the first page");
+    const ids = page.ids.filter((id) => items.get(id));
     this.#supply.at = Math.max(0, this.#supply.ids.indexOf(ids[0]));
-    this.#show(ids);
+    this.#show(ids, page.marked);
   }
 
   /** Go back to the page on which something was taken back. */
   #undone(changed) {
     const isOn = (ids) => ids.some((id) => changed.includes(id));
-    const page = this.#earlier.findLastIndex(isOn);
+    const page = this.#earlier.findLastIndex(({ ids }) => isOn(ids));
     if (isOn(this.#marks.ids) || page < 0) return;
     this.#earlier.length = page + 1;
     this.#back();
@@ -160,6 +161,7 @@ class Grid {
   }
 
   #turnRound() {
+    if (!this.#marks.isTurnable) return announce("Here, marks change the verdict");
     this.#mark(() => this.#marks.turnRound());
     announce(`Marked means ${this.#marks.markedAre}`);
   }
@@ -178,13 +180,20 @@ class Grid {
   }
 
   #tagMarked() {
-    const { ids } = this.#marks;
-    const marked = ids.filter((id) => this.#marks.has(id));
-    const wanted = marked.length ? marked : ids.slice(this.#cells.at, this.#cells.at + 1);
+    const wanted = this.#chosen();
     if (wanted.length) this.#app.dialogs.tags(wanted);
   }
 
+  /** Give what is marked, or the picture that arrows have reached. */
+  #chosen() {
+    const { ids } = this.#marks;
+    const marked = this.#marks.marked();
+    return marked.length ? marked : ids.slice(this.#cells.at, this.#cells.at + 1);
+  }
+
   #changed(ids) {
+    const here = new Set(this.#marks.ids);
+    this.#marks.follow(ids.filter((id) => here.has(id)));
     this.#cells.repaint(ids);
     this.#bar.draw(this.#marks, this.#size);
   }
@@ -201,10 +210,9 @@ class Grid {
   #prefetch() {
     const size = SIZES[this.#size];
     this.#supply.ensure(2 * size);
-    const { ids, at } = this.#supply;
     const here = new Set(this.#marks.ids);
-    const coming = ids.slice(at).filter((id) => !here.has(id) && this.#supply.isFor(id));
-    pictures.preload(coming.slice(0, size).map((id) => items.get(id)[pictureOf(this.#size)]));
+    const coming = this.#supply.coming(size, here);
+    pictures.preload(coming.map((id) => items.get(id)[pictureOf(this.#size)]));
   }
 
   #bindings() {
@@ -212,6 +220,7 @@ class Grid {
       { key, run: () => this.#move(by(), false), help: "Move", hidden: !help },
       { key, shift: true, run: () => this.#move(by(), true), help: "Mark as you move", hidden: !help },
     ];
+    const tagKeys = Object.entries(this.#app.session.tag_keys ?? {});
     return [
       ...arrow("ArrowRight", () => 1, true),
       ...arrow("ArrowLeft", () => -1, false),
@@ -229,6 +238,7 @@ class Grid {
       { key: "g", run: () => this.#openOne(), help: "Open it alone", hidden: true },
       { key: "t", run: () => this.#tagMarked(), help: "Tags of the marked ones" },
       { key: "i", run: () => this.#app.dialogs.explain(this.#marks.ids[this.#cells.at]), help: "Everything known" },
+      ...tagKeys.map(([key, tag]) => ({ key, run: () => this.#chosen().forEach((id) => toggleTag(id, tag)), help: `Tag “${tag}” on the marked ones` })),
     ];
   }
 

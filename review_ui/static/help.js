@@ -2,16 +2,14 @@
 
 import { dialog } from "./dialogs.js";
 import { el, fill, keycap } from "./dom.js";
-import { keys } from "./keys.js";
 
 const OTHERWISE = [
   ["Mouse", "wheel zooms, drag moves; in the grid a click marks, Shift and click mark a range, a double click opens"],
   ["Touch", "swipe right accepts, left rejects; two fingers zoom; in the grid a tap marks"],
 ];
 
-/** Show all keys. */
-export function open() {
-  const modes = keys.all();
+/** Show all keys. @param {import("./keys.js").Mode[]} modes those that keys reach */
+export function open(_app, modes) {
   const list = el("div", { class: "keys" });
   const search = el("input", { type: "search", placeholder: "Search", autofocus: true, aria: { label: "Search keys" }, on: { input: () => draw(search.value) } });
   const draw = (text) => fill(list, modes.map((mode) => section(mode, text.toLowerCase())), el("h3", { text: "Without keys" }), el("dl", { class: "otherwise" }, OTHERWISE.map(([name, how]) => [el("dt", { text: name }), el("dd", { text: how })])));

@@ -3,6 +3,8 @@
 /** @typedef {{head: string|null, verdict: string|null, reasons?: string[], tags: string[],
  *   note: string, reviewer?: string|null, decided_at?: string|null}} State */
 
+// Beyond so many, those not asked for the longest are forgotten: an hour of work is less.
+const KEPT = 20_000;
 const BY_RULE = { accepted: "accepted", flagged: "open", rejected: "rejected" };
 
 class Items extends EventTarget {
@@ -14,8 +16,10 @@ class Items extends EventTarget {
     for (const item of list) {
       const known = this.#known.get(item.id);
       const overtaken = known?.decided_at && (item.decided_at ?? "") < known.decided_at;
+      this.#known.delete(item.id);
       this.#known.set(item.id, overtaken ? { ...item, ...stateOf(known) } : item);
     }
+    this.#forget();
     this.#tell(list.map((item) => item.id));
   }
 
@@ -58,6 +62,13 @@ class Items extends EventTarget {
   uncover(ids) {
     const changed = [...ids].filter((id) => this.#queued.delete(id));
     if (changed.length) this.#tell(changed);
+  }
+
+  #forget() {
+    for (const id of this.#known.keys()) {
+      if (this.#known.size <= KEPT) return;
+      if (!this.#queued.has(id)) this.#known.delete(id);
+    }
   }
 
   #tell(ids) {

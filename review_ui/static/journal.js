@@ -2,15 +2,21 @@
 
 const STORE = "events";
 
-/** A queue in IndexedDB; in memory where the browser forbids that, or has no room. */
+/** A queue in IndexedDB; in memory where the browser forbids that, has no room, or takes it away. */
 export class Journal {
   #database = null;
   #memory = new Map();
   #next = 1;
+  #unsent;
+
+  /** @param {() => object[]} unsent gives all that is still to be sent, if what was kept is gone */
+  constructor(unsent) {
+    this.#unsent = unsent;
+  }
 
   /** @param {string} name keeps apart what belongs to other people and other data sets */
-  static async open(name) {
-    const journal = new Journal();
+  static async open(name, unsent) {
+    const journal = new Journal(unsent);
     journal.#database = await opened(name).catch(() => null);
     return journal;
   }
@@ -25,20 +31,32 @@ export class Journal {
     try {
       await this.#change((store) => events.forEach((event) => store.add(event)));
     } catch {
-      for (const event of events) this.#memory.set(`memory-${this.#next++}`, event);
+      this.#remember(events);
     }
+  }
+
+  #remember(events) {
+    for (const event of events) this.#memory.set(`memory-${this.#next++}`, event);
   }
 
   /** Give the oldest decisions with their places: [place, event]. */
   async first(limit) {
-    const kept = await this.#stored(limit);
+    const kept = await this.#stored(limit).catch(() => this.#lost());
     return [...kept, ...this.#memory].slice(0, limit);
   }
 
   /** Forget decisions. */
   async remove(places) {
     const stored = places.filter((place) => !this.#memory.delete(place));
-    if (stored.length) await this.#change((store) => stored.forEach((place) => store.delete(place)));
+    if (stored.length && this.#database) await this.#change((store) => stored.forEach((place) => store.delete(place)));
+  }
+
+  /** The browser took the database away, as when somebody clears the data of the page. */
+  #lost() {
+    this.#database = null;
+    this.#memory.clear();
+    this.#remember(this.#unsent());
+    return [];
   }
 
   async #stored(limit) {

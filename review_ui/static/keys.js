@@ -52,7 +52,6 @@ class Keys {
       const found = mode.bindings.find((binding) => fits(binding, event));
       if (!found) continue;
       event.preventDefault();
-      performance.mark("nonesuch:key", { detail: { key: event.key } });
       found.run(event);
       return;
     }

@@ -1,14 +1,16 @@
 // The page: what is shown, by the address; and what holds it together.
 
 import { get } from "./api.js";
+import { ask, loading } from "./dialogs.js";
 import { button, clear, el, fill } from "./dom.js";
+import { many } from "./format.js";
 import { items } from "./items.js";
 import { keys } from "./keys.js";
 import { messages } from "./messages.js";
 import { outbox } from "./outbox.js";
 import { Rail } from "./queues.js";
 import { read, sameList, write } from "./route.js";
-import { openSession } from "./session.js";
+import { beforeLogOut, openSession } from "./session.js";
 import { Supply } from "./supply.js";
 import { announce, toast } from "./toasts.js";
 import { Toolbar } from "./toolbar.js";
@@ -18,14 +20,15 @@ const POLL = 15_000;
 const POLL_READING = 1_500;
 const SETTLE = 800;
 const NAMED_AFTER = 400;
+const PRELOAD = 1_000;
 
-/** Dialogs are loaded when they are first wanted. */
+/** Dialogs are loaded when the page has time, or when they are first wanted. */
 const dialogs = {
   history: (options) => opened("./history.js", "open", options),
   statistics: () => opened("./statistics.js", "open"),
   publish: () => opened("./publish.js", "open"),
   exchange: () => opened("./exchange.js", "open"),
-  help: () => opened("./help.js", "open"),
+  help: () => opened("./help.js", "open", keys.all()),
   explain: (item) => opened("./explain.js", "open", item),
   tags: (ids) => opened("./tags.js", "openTags", ids),
   compare: (item) => opened("./compare.js", "openCompare", item),
@@ -33,12 +36,18 @@ const dialogs = {
   filters: () => opened("./filters.js", "open"),
 };
 
+const MODULES = ["history", "statistics", "publish", "exchange", "help", "explain", "tags", "compare", "note", "filters"];
+
 async function opened(module, name, argument) {
+  // What is typed for the dialog must not decide about the picture below.
+  const arrived = loading();
   try {
-    (await import(module))[name](app, argument);
+    const shown = (await import(module))[name](app, argument);
+    if (!document.querySelector("dialog[open]")) await shown;
   } catch (error) {
     toast(`That could not be opened: ${error.message}`, { kind: "bad" });
   }
+  arrived();
 }
 
 /**
@@ -82,8 +91,10 @@ export const app = {
   /** Show one item in the single view. */
   async openItem(id) {
     try {
-      const item = await get(`/api/items/${encodeURIComponent(id)}`);
-      items.put([item]);
+      const item = await get(`/api/items/${encodeURIComponent(id)}`).catch((error) => {
+        if (!items.get(id)) throw error;
+      });
+      if (item) items.put([item]);
       document.querySelectorAll("dialog[open]").forEach((open) => open.close());
       if (this.route.view === "clusters") this.show("single", { queue: "all", item: id });
       else this.supply.insert(id);
@@ -140,24 +151,34 @@ async function go(route) {
   route = completed(route);
   const kept = mountedRoute !== null && sameList(route, mountedRoute);
   app.route = mountedRoute = route;
-  mounted?.destroy();
-  mounted = null;
-  const root = clear(document.getElementById("view"));
   waits = !app.overview?.build;
-  if (waits) return fill(root, nothingYet());
-  if (!kept || !app.supply) {
-    app.supply?.close();
-    app.supply = new Supply(route, app.session.lease_seconds);
+  const root = document.getElementById("view");
+  if (waits) return unmount(), fill(root, nothingYet());
+  let module;
+  try {
+    module = await views[route.view]();
+  } catch (error) {
+    // Nothing is taken away before something else is there to take its place.
+    return toast(`This view could not be loaded: ${error.message}`, { kind: "bad", sticky: true, key: "view", action: { label: "Try again", run: () => go(route) } });
   }
+  if (mountedRoute !== route) return;
+  unmount();
+  if (!kept || !app.supply) renewSupply(route);
   rail.draw();
   toolbar.draw();
-  document.title = `${app.queue.title} – ${app.session.dataset}`;
-  try {
-    const { mount } = await views[route.view]();
-    if (mountedRoute === route) mounted = mount(root, app, { item: route.item });
-  } catch (error) {
-    fill(root, el("p", { class: "empty", text: `This view could not be shown: ${error.message}` }));
-  }
+  document.title = `${app.queue?.title ?? "Review"} – ${app.session.dataset}`;
+  mounted = module.mount(clear(root), app, { item: route.item });
+}
+
+function unmount() {
+  mounted?.destroy();
+  mounted = null;
+}
+
+function renewSupply(route) {
+  app.supply?.close();
+  app.supply = new Supply(route, app.session.lease_seconds);
+  app.supply.addEventListener("trouble", ({ detail }) => detail.code === "build_changed" && app.refreshQueues());
 }
 
 function rebuilt() {
@@ -166,7 +187,7 @@ function rebuilt() {
     app.supply = null;
     go({ ...app.route, item: null });
   };
-  toast("The data set was rebuilt.", { sticky: true, action: { label: "Show the new build", run: look } });
+  toast("The data set was rebuilt.", { sticky: true, key: "rebuilt", action: { label: "Show the new build", run: look } });
 }
 
 /** Fill in what an address leaves open: the first queue with something to do. */
@@ -216,6 +237,11 @@ function watch() {
     settling = setTimeout(() => app.refreshQueues(), SETTLE);
   });
   addEventListener("popstate", () => go(read(location.hash)));
+  // Its address is not one of ours, which say what is shown.
+  document.querySelector(".skip-link").addEventListener("click", (event) => {
+    event.preventDefault();
+    document.getElementById("view").focus();
+  });
   addEventListener("hashchange", () => {
     if (location.hash !== write(mountedRoute)) go(read(location.hash));
   });
@@ -223,9 +249,24 @@ function watch() {
     const logsIn = outbox.trouble?.locked && outbox.lasts;
     if (outbox.pending && !logsIn) event.preventDefault();
   });
-  addEventListener("pagehide", () => app.supply?.close());
+  addEventListener("pagehide", leave);
   addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
   poll();
+}
+
+/** Let others have what is left. */
+function leave() {
+  unmount();
+  app.supply?.close();
+}
+
+async function logsOut() {
+  await outbox.flushed();
+  const agreed =
+    !outbox.pending ||
+    (await ask("Log out", `${many(outbox.pending, "decision")} of yours cannot be saved now. This browser keeps them, and sends them when you log in here again.`, { yes: "Log out all the same" }));
+  if (agreed) leave();
+  return agreed;
 }
 
 async function poll() {
@@ -242,8 +283,16 @@ async function begin() {
   messages(app, outbox, items);
   await app.refreshQueues();
   watch();
+  beforeLogOut(logsOut);
   announce(`Logged in as ${app.session.name}`);
   await go(read(location.hash));
+  setTimeout(preload, PRELOAD);
+}
+
+/** Have everything at hand, so that no key waits for the network, or is lost without one. */
+function preload() {
+  const modules = [...Object.values(views).map((load) => load()), ...MODULES.map((name) => import(`./${name}.js`))];
+  Promise.allSettled(modules);
 }
 
 begin().catch((error) => {

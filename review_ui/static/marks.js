@@ -7,6 +7,7 @@ export class Marks {
   /** @type {string[]} */
   ids = [];
   #marked = new Set();
+  #touched = new Set(); // marked or cleared here, on this page
   #anchor = 0;
   #standing;
 
@@ -24,11 +25,33 @@ export class Marks {
     return this.#marked.size;
   }
 
-  /** Begin a page. One that is seen again shows what was made of it. */
-  begin(ids) {
+  /** True where a mark may mean either verdict. */
+  get isTurnable() {
+    return this.#standing === "open";
+  }
+
+  /** Begin a page. One that is seen again shows what was made of it. @param {string[]} marked */
+  begin(ids, marked = []) {
     this.ids = ids;
     this.#anchor = 0;
-    this.#marked = new Set(ids.filter((id) => this.#wasMarked(items.get(id))));
+    this.#marked = new Set(marked);
+    this.#touched = new Set();
+    this.follow(ids);
+  }
+
+  /** Give those that are marked. */
+  marked() {
+    return this.ids.filter((id) => this.has(id));
+  }
+
+  /** Take in what was decided elsewhere: in another tab, by redo, from the history. */
+  follow(ids) {
+    for (const id of ids) {
+      const { verdict, standing } = items.get(id) ?? {};
+      if (!verdict || standing === this.#standing || this.#touched.has(id)) continue;
+      if (verdict === this.markedAre) this.#marked.add(id);
+      else this.#marked.delete(id);
+    }
   }
 
   has(id) {
@@ -64,28 +87,27 @@ export class Marks {
     this.markedAre = this.othersAre;
   }
 
-  /** Give the decisions that the page comes to; who stays as they are get none. */
+  /** Give the decisions that the page comes to; what stays as it is gets none. */
   entries() {
     return this.ids.flatMap((id) => {
       const item = items.get(id);
       const verdict = this.has(id) ? this.markedAre : this.othersAre;
-      if (this.#stays(item, verdict)) return [];
+      if (this.#stays(id, item, verdict)) return [];
       return [{ item: id, verdict, reasons: verdict === "rejected" ? ownReasons(item) : [] }];
     });
   }
 
-  /** At a second look, what stands as it should needs no word. */
-  #stays(item, verdict) {
-    return item.verdict === verdict || (this.#standing !== "open" && item.standing === verdict);
-  }
-
-  #wasMarked(item) {
-    return item.verdict === this.markedAre && item.standing !== this.#standing;
+  /** What was decided already changes only by a mark that was set or cleared here. */
+  #stays(id, item, verdict) {
+    if (item.verdict === verdict) return true;
+    if (this.#standing !== "open") return item.standing === verdict;
+    return Boolean(item.verdict) && !this.#touched.has(id);
   }
 
   #set(index, isMarked) {
     const id = this.ids[index];
     if (id === undefined) return;
+    this.#touched.add(id);
     if (isMarked) this.#marked.add(id);
     else this.#marked.delete(id);
   }

@@ -1,60 +1,75 @@
-// What becomes of decisions, in words: conflicts, trouble on the way, what was undone.
+// What becomes of decisions, in words: trouble on the way, refusals, what was undone.
 
+import { conflicts } from "./conflicts.js";
 import { button, el, fill } from "./dom.js";
-import { ago, many, WORDS } from "./format.js";
+import { count, many, named } from "./format.js";
 import { announce, toast } from "./toasts.js";
+
+const NAMED = 5;
 
 /** Tell about everything that happens to decisions. */
 export function messages(app, outbox, items) {
-  const banner = document.getElementById("banner");
-  const draw = () => fill(banner, trouble(outbox));
-  outbox.addEventListener("trouble", draw);
-  outbox.addEventListener("change", () => outbox.trouble && draw());
-  outbox.addEventListener("refused", ({ detail }) =>
-    toast(`A decision was refused: ${detail}`, { kind: "bad", sticky: true }),
-  );
-  outbox.addEventListener("undone", ({ detail }) => undone(detail));
-  outbox.addEventListener("conflict", ({ detail }) => conflict(outbox, items, detail));
+  const banner = new Banner(outbox, document.getElementById("banner"));
+  for (const event of ["trouble", "change"]) outbox.addEventListener(event, () => banner.draw());
+  outbox.addEventListener("undone", ({ detail }) => undone(items, detail));
+  refusals(outbox, items);
+  conflicts(app, outbox, items);
 }
 
-function trouble(outbox) {
-  const error = outbox.trouble;
-  if (!error) return null;
-  const kept = outbox.pending ? `${many(outbox.pending, "decision")} kept here until it works. ` : "";
-  const act =
-    error.status === 401
-      ? el("a", { class: "button", href: `/login${location.hash}`, text: "Log in again" })
-      : button("Try now", () => outbox.retry());
-  const closing = outbox.lasts ? "" : "Do not close this page. ";
-  return el("div", { class: "banner" }, el("p", {}, el("b", { text: error.message }), ` ${kept}${closing}`), act);
-}
+/** Why nothing is sent at the moment. Said once; how much waits is only shown. */
+class Banner {
+  #outbox;
+  #root;
+  #shown = null;
+  #waiting = el("span");
 
-function undone({ items: changed, redone, skipped }) {
-  const verb = redone ? "Done again" : "Taken back";
-  if (changed.length > 1) toast(`${verb}: ${many(changed.length, "decision")}`);
-  else announce(changed.length ? verb : `Nothing to ${redone ? "redo" : "undo"}`);
-  if (!changed.length && !skipped) toast(`Nothing to ${redone ? "redo" : "undo"}`);
-  if (skipped) {
-    toast(`${many(skipped, "item")} left alone: somebody else decided since`, { kind: "bad" });
+  constructor(outbox, root) {
+    this.#outbox = outbox;
+    this.#root = root;
+  }
+
+  draw() {
+    const { trouble, pending, lasts } = this.#outbox;
+    const kept = pending ? ` ${many(pending, "decision")} kept here until it works.` : "";
+    this.#waiting.textContent = trouble ? `${kept}${lasts ? "" : " Do not close this page."}` : "";
+    if (trouble?.message === this.#shown?.message) return;
+    this.#shown = trouble;
+    fill(this.#root, trouble && this.#parts(trouble));
+  }
+
+  #parts(error) {
+    const act =
+      error.status === 401
+        ? el("a", { class: "button", href: `/login${location.hash}`, text: "Log in again" })
+        : button("Try now", () => this.#outbox.retry());
+    const said = el("b", { role: "alert", text: error.message });
+    return el("div", { class: "banner" }, el("p", {}, said, this.#waiting), act);
   }
 }
 
-function conflict(outbox, items, { item, mine, theirs }) {
-  if (theirs.verdict === mine.verdict && sameTags(theirs, mine)) return;
-  const who = theirs.reviewer ?? "Somebody";
-  const when = theirs.decided_at ? ` ${ago(theirs.decided_at)}` : "";
-  const useMine = () => {
-    const { verdict, reasons, tags, note, ms } = mine;
-    const head = items.head(item) ?? theirs.head;
-    outbox.decide([{ item, verdict, reasons, tags, note, ms, base: head }]);
-  };
-  toast(`${who}: ${WORDS[theirs.verdict]}${when}. You: ${WORDS[mine.verdict]}. Theirs holds.`, {
-    kind: "bad",
-    sticky: true,
-    action: { label: "Use mine", run: useMine },
+function refusals(outbox, items) {
+  const refused = new Map();
+  outbox.addEventListener("refused", ({ detail: { item, why } }) => {
+    refused.set(item, why);
+    const names = [...refused.keys()].slice(0, NAMED).map((id) => (items.get(id) ? named(items.get(id)) : id.slice(0, 12)));
+    const more = refused.size > NAMED ? ` and ${count(refused.size - NAMED)} more` : "";
+    toast(`${many(refused.size, "decision was", "decisions were")} refused (${why}): ${names.join(", ")}${more}`, {
+      kind: "bad",
+      sticky: true,
+      key: "refused",
+      onClose: () => refused.clear(),
+    });
   });
 }
 
-function sameTags(a, b) {
-  return a.note === b.note && a.tags.length === b.tags.length && a.tags.every((tag) => b.tags.includes(tag));
+function undone(items, { items: changed, redone, skipped }) {
+  const verb = redone ? "Done again" : "Taken back";
+  const [first] = changed;
+  if (changed.length > 1) toast(`${verb}: ${many(changed.length, "decision")}`);
+  else if (first) toast(`${verb}: ${items.get(first) ? named(items.get(first)) : "1 decision"}`, { key: "undone" });
+  else if (!skipped) toast(`Nothing to ${redone ? "redo" : "undo"}`);
+  if (changed.length === 1) announce(verb);
+  if (skipped) {
+    toast(`${many(skipped, "item")} left alone: somebody else decided since`, { kind: "bad" });
+  }
 }

@@ -20,13 +20,14 @@ import { alone, uuid } from "./unique.js";
 const MOST_AT_ONCE = 100;
 const FIRST_WAIT = 1_000;
 const LONGEST_WAIT = 30_000;
+const FLUSHED_BY = 3_000;
 // IndexedDB counts in unsigned 32 bits.
 const ALL = 2 ** 32 - 1;
 
 /**
  * Events: `change` (pending is another number), `saved` {detail: number}, `conflict`
  * {detail: {item, mine, theirs}}, `trouble` {detail: ApiError|null}, `undone` {detail:
- * {items, redone, skipped}}, `refused` {detail: why}.
+ * {items, redone, skipped}}, `refused` {detail: {item, why}}.
  */
 class Outbox extends EventTarget {
   pending = 0;
@@ -45,7 +46,8 @@ class Outbox extends EventTarget {
   /** Take up what was left behind, and learn what can be undone. @param {object} session */
   async start(session) {
     this.#lock = `nonesuch:${session.dataset}:${session.name}`;
-    this.#journal = await Journal.open(this.#lock);
+    const unsent = () => [...this.#queue.values()].map((event) => ({ event, before: null }));
+    this.#journal = await Journal.open(this.#lock, unsent);
     this.#others = new BroadcastChannel(this.#lock);
     this.#others.onmessage = ({ data }) => this.#settled(data);
     this.#resume((await this.#journal.first(ALL)).map(([, kept]) => kept));
@@ -97,8 +99,15 @@ class Outbox extends EventTarget {
   }
 
   /** Count my steps since a batch; -1 where it is not among those that can be taken back. */
-  stepsAfter(batch) {
+  async stepsAfter(batch) {
+    await this.#past.reach(batch);
     return this.#past.stepsAfter(batch);
+  }
+
+  /** Wait a little for what is under way. */
+  async flushed() {
+    const end = performance.now() + FLUSHED_BY;
+    while (this.pending && !this.#trouble && performance.now() < end) await new Promise((resolve) => setTimeout(resolve, 50));
   }
 
   /** Try again now. */
@@ -109,8 +118,8 @@ class Outbox extends EventTarget {
   }
 
   async #move(direction) {
-    const { entries, skipped } = await this.#past.turn(direction);
     const batch = uuid();
+    const { entries, skipped } = await this.#past.turn(direction, batch);
     const before = new Map(entries.map(({ item }) => [item, stateOf(item)]));
     const events = entries.map((entry) => this.#event(entry, batch, entry.uuid));
     this.#take(events, before);
@@ -187,6 +196,7 @@ class Outbox extends EventTarget {
   /** Take in what became of decisions. @param {Map<string, object>} sent those sent by this tab */
   #settled(outcomes, sent = new Map()) {
     const lost = new Map();
+    const refused = new Map();
     const held = new Map();
     let saved = 0;
     for (const { uuid, outcome, state, problem } of outcomes) {
@@ -196,15 +206,16 @@ class Outbox extends EventTarget {
       if (outcome === "saved" || outcome === "replayed") saved += 1;
       else if (!mine) continue;
       else if (outcome === "conflict") lost.set(state.item, { item: state.item, mine, theirs: state });
-      else this.#say("refused", problem ?? "the build has no such picture any more");
+      else refused.set(state.item, { item: state.item, why: problem ?? "nobody knows such a picture" });
     }
     items.settle(held.values());
     this.#uncover(new Set(outcomes.map(({ state }) => state.item)), lost);
-    this.#past.forget(lost.keys());
+    this.#past.forget([...lost.keys(), ...refused.keys()]);
     this.#count();
     if (saved) this.#say("saved", saved);
     if (!this.#queue.size) this.#tell(null);
     for (const detail of lost.values()) this.#say("conflict", detail);
+    for (const detail of refused.values()) this.#say("refused", detail);
   }
 
   /** Show what the server says of items for which nothing is left to send, or which were lost. */

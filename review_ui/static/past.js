@@ -5,17 +5,24 @@ import { items } from "./items.js";
 import { uuid } from "./unique.js";
 
 /** @typedef {{uuid: string, item: string, before: object, after: object}} Step */
+/** @typedef {{batch: string, steps: Step[]}} Batch */
 
-const EVENTS_SEEDED = 500;
+const EVENTS_ASKED = 500;
+// With so few batches left that were read, earlier ones are asked for.
+const FEW = 3;
 
 export class Past {
-  /** @type {Step[][]} */
+  /** @type {Batch[]} */
   #undo = [];
-  /** @type {Step[][]} */
+  /** @type {Batch[]} */
   #redo = [];
-  #seeding = Promise.resolve();
   #mine = new Map(); // item -> uuid of my latest event
-  #lineage = new Set(); // uuids of my events
+  #lineage = new Map(); // uuid of each of my events -> the one that it takes back
+  #reviewer = null;
+  #before = null; // place in the history from where on earlier events are asked for
+  #hasEarlier = false;
+  #isRedoable = true; // until an event is read that was not a step back or forth
+  #reading = Promise.resolve(true);
 
   get canUndo() {
     return this.#undo.length > 0;
@@ -27,26 +34,31 @@ export class Past {
 
   /** Count the steps after a batch; -1 where it is not among those that can be taken back. */
   stepsAfter(batch) {
-    const there = this.#undo.findLastIndex((steps) => steps.some(({ after }) => after.batch === batch));
+    const there = this.#undo.findLastIndex((one) => one.batch === batch);
     return there < 0 ? -1 : this.#undo.length - 1 - there;
+  }
+
+  /** Read on until a batch is among those that can be taken back, or there are no earlier ones. */
+  async reach(batch) {
+    while (this.stepsAfter(batch) < 0 && this.#hasEarlier) if (!(await this.#readEarlier())) return;
   }
 
   /** Learn what I did before this page was loaded. */
   seed(reviewer) {
-    this.#seeding = get("/api/history", { reviewer, limit: EVENTS_SEEDED }).then(
-      ({ events }) => this.#read(events.filter((event) => event.origin === "page")),
-      () => {},
-    );
+    this.#reviewer = reviewer;
+    this.#hasEarlier = true;
+    return this.#readEarlier();
   }
 
   /** Note what was decided just now. @param {Map<string, object>} before states by item */
   add(events, before) {
     const steps = events.map((event) => {
-      this.#own(event.item, event.uuid);
+      this.#own(event.item, event.uuid, event.undoes);
       return { uuid: event.uuid, item: event.item, before: before.get(event.item), after: event };
     });
-    this.#undo.push(steps);
+    this.#undo.push({ batch: events[0].batch, steps });
     this.#redo = [];
+    this.#isRedoable = false;
   }
 
   /** Forget what turned out not to hold. @param {Iterable<string>} lost items */
@@ -55,24 +67,30 @@ export class Past {
     if (!gone.size) return;
     for (const item of gone) this.#mine.delete(item);
     const kept = (stack) =>
-      stack.map((steps) => steps.filter(({ item }) => !gone.has(item))).filter(({ length }) => length);
+      stack
+        .map(({ batch, steps }) => ({ batch, steps: steps.filter(({ item }) => !gone.has(item)) }))
+        .filter(({ steps }) => steps.length);
     this.#undo = kept(this.#undo);
     this.#redo = kept(this.#redo);
   }
 
   /**
-   * Take the last batch off one stack and put its reverse on the other.
+   * Take the last batch off one stack and put its reverse, as `batch`, on the other.
+   *
+   * What is at hand is taken at once; the server is waited for only where nothing is.
    *
    * @returns {Promise<{entries: object[], skipped: number}>} events to be; and of how many items
    *   somebody else has the last word, so that they are left alone
    */
-  async turn(direction) {
-    await this.#seeding;
-    const [from, to] = direction === "undo" ? [this.#undo, this.#redo] : [this.#redo, this.#undo];
-    const steps = from.pop() ?? [];
+  async turn(direction, batch) {
+    const stack = () => (direction === "undo" ? this.#undo : this.#redo);
+    if (!stack().length) await this.#reading;
+    const steps = stack().pop()?.steps ?? [];
     const free = steps.filter(({ item }) => this.#isMine(item));
     const reversed = free.toReversed().map((step) => this.#reverse(step));
-    if (reversed.length) to.push(reversed.map(({ step }) => step));
+    const other = direction === "undo" ? this.#redo : this.#undo;
+    if (reversed.length) other.push({ batch, steps: reversed.map(({ step }) => step) });
+    if (this.#undo.length < FEW) this.#readEarlier();
     return { entries: reversed.map(({ entry }) => entry), skipped: steps.length - free.length };
   }
 
@@ -80,7 +98,7 @@ export class Past {
     const id = uuid();
     const { verdict, reasons, tags, note } = before;
     const base = this.#mine.get(item) ?? undoes;
-    this.#own(item, id);
+    this.#own(item, id, undoes);
     return {
       entry: { uuid: id, item, verdict, reasons, tags, note, base, undoes },
       step: { uuid: id, item, before: after, after: before },
@@ -92,38 +110,61 @@ export class Past {
     return head === undefined || this.#lineage.has(head);
   }
 
-  #own(item, uuid) {
+  #own(item, uuid, undoes) {
     this.#mine.set(item, uuid);
-    this.#lineage.add(uuid);
+    this.#lineage.set(uuid, undoes);
   }
 
-  /** Rebuild both stacks from events, newest first. */
-  #read(events) {
-    const byUuid = new Map(events.map((event) => [event.uuid, event]));
-    const decidedSince = this.#undo.length > 0;
-    const undo = [];
-    const redo = [];
-    let cleared = decidedSince;
-    for (const event of events) {
-      this.#lineage.add(event.uuid);
+  #readEarlier() {
+    if (!this.#hasEarlier) return this.#reading;
+    this.#hasEarlier = false;
+    const params = { reviewer: this.#reviewer, limit: EVENTS_ASKED, before: this.#before };
+    this.#reading = get("/api/history", params).then(
+      (answer) => this.#read(answer),
+      () => {
+        this.#hasEarlier = true; // another time
+        return false;
+      },
+    );
+    return this.#reading;
+  }
+
+  /** Put what was read, newest first, below what the stacks hold. */
+  #read({ events, next }) {
+    const read = next === null ? events : wholeBatches(events);
+    for (const { uuid, undoes } of read) if (!this.#lineage.has(uuid)) this.#lineage.set(uuid, undoes);
+    const known = new Set([...this.#undo, ...this.#redo].flatMap(({ steps }) => steps.map((step) => step.uuid)));
+    const [undo, redo] = [[], []];
+    for (const event of read) {
+      if (event.origin !== "page") continue;
       if (!this.#mine.has(event.item)) this.#mine.set(event.item, event.uuid);
-      const turns = depth(event, byUuid);
-      if (turns === 0) cleared = true;
-      if (event.undone) continue;
+      const turns = this.#turns(event.uuid);
+      if (turns === 0) this.#isRedoable = false;
+      if (event.undone || known.has(event.uuid)) continue;
       const step = { uuid: event.uuid, item: event.item, before: event.before, after: event };
       if (turns % 2 === 0) collect(undo, event.batch, step);
-      else if (!cleared) collect(redo, event.batch, step);
+      else if (this.#isRedoable) collect(redo, event.batch, step);
     }
     this.#undo.unshift(...stacked(undo));
     this.#redo.unshift(...stacked(redo));
+    this.#before = next === null ? null : read.at(-1).seq;
+    this.#hasEarlier = next !== null;
+    return true;
+  }
+
+  /** Count how often a decision was taken back and done again. */
+  #turns(uuid) {
+    let turns = 0;
+    for (let at = this.#lineage.get(uuid); at; at = this.#lineage.get(at)) turns += 1;
+    return turns;
   }
 }
 
-/** Count how often a decision was taken back and done again. */
-function depth(event, byUuid) {
-  let turns = 0;
-  for (let at = event; at?.undoes; at = byUuid.get(at.undoes)) turns += 1;
-  return turns;
+/** Leave out the batch at the end, of which more may come; one that fills the answer stays. */
+function wholeBatches(events) {
+  const { batch } = events.at(-1);
+  const first = events.findIndex((event) => event.batch === batch);
+  return first > 0 ? events.slice(0, first) : events;
 }
 
 function collect(batches, batch, step) {
@@ -134,5 +175,5 @@ function collect(batches, batch, step) {
 
 /** Turn batches that are newest first into a stack: the newest at the end. */
 function stacked(batches) {
-  return batches.toReversed().map(({ steps }) => steps.toReversed());
+  return batches.toReversed().map(({ batch, steps }) => ({ batch, steps: steps.toReversed() }));
 }

@@ -17,7 +17,15 @@ export async function openSession() {
   }
 }
 
+let leave = async () => true;
+
+/** Set what is done before one logs out; it gives false where one is to stay. */
+export function beforeLogOut(run) {
+  leave = run;
+}
+
 export async function logOut() {
+  if (!(await leave())) return;
   await del("/api/session");
   location.assign("/login");
 }

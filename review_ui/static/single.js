@@ -5,7 +5,7 @@ import { Details } from "./details.js";
 import { button, el, fill, keycap } from "./dom.js";
 import { ending, failure } from "./ending.js";
 import { facts, standing } from "./facts.js";
-import { named, WORDS } from "./format.js";
+import { described, named, WORDS } from "./format.js";
 import { items } from "./items.js";
 import { keys } from "./keys.js";
 import { outbox } from "./outbox.js";
@@ -52,7 +52,7 @@ class Single {
   async begin(id) {
     if (id && id !== this.#supply.current?.id) await this.#jump(id);
     if (this.#leaving.signal.aborted) return;
-    if (!this.#supply.isFor(this.#supply.ids[this.#supply.at]) && !id) this.#forward();
+    if (!id) this.#supply.forward();
     this.refresh();
   }
 
@@ -89,22 +89,19 @@ class Single {
     if (!isSame) {
       outbox.decide([{ item: item.id, verdict, reasons, ms }]);
       pace.note(1, ms);
-      announce(WORDS[verdict]);
     }
-    this.#next();
+    this.#next(WORDS[verdict]);
   }
 
-  #next() {
+  /** Go on. @param {string} said what became of this one, for readers of screens */
+  #next(said = "skipped") {
+    if (!this.#supply.current) return;
     this.#supply.at += 1;
-    this.#forward();
+    this.#supply.forward();
     this.#stage.zoom.reset();
     this.refresh();
-  }
-
-  /** Pass over what was decided meanwhile, in the grid or by others. */
-  #forward() {
-    const { ids } = this.#supply;
-    while (this.#supply.at < ids.length && !this.#supply.isFor(ids[this.#supply.at])) this.#supply.at += 1;
+    const item = this.#supply.current;
+    announce(item ? `${said}. ${described(item)}` : said);
   }
 
   #back() {
@@ -149,7 +146,7 @@ class Single {
 
   async #again(withSkipped) {
     await this.#supply.restart({ withSkipped });
-    this.#forward();
+    this.#supply.forward();
     this.refresh();
   }
 
@@ -176,7 +173,7 @@ class Single {
 
   #arrived() {
     if (this.#shown === null) {
-      this.#forward();
+      this.#supply.forward();
       this.refresh();
     } else this.#preload();
   }
@@ -189,8 +186,7 @@ class Single {
 
   #preload() {
     const { ids, at } = this.#supply;
-    const near = [...ids.slice(at, at + ASKED_AHEAD), ...ids.slice(Math.max(0, at - 1), at)];
-    this.#stage.preload(near.map((id) => items.get(id)));
+    this.#stage.preload(ids.slice(at, at + ASKED_AHEAD).map((id) => items.get(id)));
   }
 
   #rejectNumber(number) {

@@ -40,10 +40,6 @@ export class Supply extends EventTarget {
     return this.#route.standing;
   }
 
-  get isLoading() {
-    return this.#loading !== null;
-  }
-
   /** True where an item is still to be looked at here. */
   isFor(id) {
     return items.get(id)?.standing === this.#route.standing;
@@ -54,6 +50,31 @@ export class Supply extends EventTarget {
     while (!this.finished && !this.#isClosed && this.ids.length - this.at <= ahead) {
       this.#loading ??= this.#load().finally(() => (this.#loading = null));
       if (!(await this.#loading)) return;
+    }
+  }
+
+  /** Pass over what was decided meanwhile, in another view or by others. */
+  forward() {
+    while (this.at < this.ids.length && !this.isFor(this.ids[this.at])) this.at += 1;
+  }
+
+  /** Give so many of those that are still to be looked at, but for some. @param {Set<string>} without */
+  coming(most, without = new Set()) {
+    const found = [];
+    for (let at = this.at; at < this.ids.length && found.length < most; at += 1) {
+      if (!without.has(this.ids[at]) && this.isFor(this.ids[at])) found.push(this.ids[at]);
+    }
+    return found;
+  }
+
+  /** See to it that so many can be had by `coming`, or that there are no more. */
+  async gather(most) {
+    this.forward();
+    await this.ensure(most);
+    while (!this.finished && this.coming(most).length < most) {
+      const before = this.ids.length;
+      await this.ensure(before - this.at);
+      if (this.ids.length === before) return;
     }
   }
 
@@ -79,8 +100,7 @@ export class Supply extends EventTarget {
   close() {
     this.#isClosed = true;
     clearInterval(this.#timer);
-    const held = this.#held();
-    if (held.length) post("/api/leases", { items: held, release: true }, { keepalive: true }).catch(() => {});
+    release(this.#held());
   }
 
   async #load() {
@@ -96,7 +116,10 @@ export class Supply extends EventTarget {
     };
     try {
       const page = await post(`/api/queues/${encodeURIComponent(queue)}/page`, body);
-      if (this.#isClosed) return false;
+      if (this.#isClosed) {
+        if (this.#isLease) release(page.items.map(({ id }) => id));
+        return false;
+      }
       this.#take(page);
       return true;
     } catch (error) {
@@ -126,6 +149,11 @@ export class Supply extends EventTarget {
       post("/api/leases", { items: held, release: false }).catch(() => {});
     }
   }
+}
+
+/** Let others have items; the page may be closing. */
+function release(held) {
+  if (held.length) post("/api/leases", { items: held, release: true }, { keepalive: true }).catch(() => {});
 }
 
 function readable(filters) {

@@ -82,6 +82,14 @@ def enter(
     return screen
 
 
+def another_tab(screen: Screen, place: str) -> Screen:
+    """Open another tab of the same reviewer."""
+    other = Screen(screen.page.context.new_page(), screen.site)
+    other.page.goto(f"{screen.site.address}#/{place}")
+    other.ready()
+    return other
+
+
 def said(site: Site) -> dict[str, str]:
     """Give what holds, by the first letters of the ids that tests name items with."""
     from review_ui.store.models import item_state

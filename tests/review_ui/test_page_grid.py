@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from tests.review_ui.browser import Windows
 from tests.review_ui.feeds import blurred, item_id
-from tests.review_ui.pages import Screen, enter, events, said
+from tests.review_ui.pages import Screen, another_tab, enter, events, said
 from tests.review_ui.site import Site
 
 
@@ -83,6 +83,69 @@ def test_a_page_is_undone_as_one_and_done_again_as_one(screen: Screen, site: Sit
     screen.all_saved()
     assert numbers(site, "rejected") == [1]
     assert len(numbers(site, "accepted")) == 39
+
+
+def test_what_was_done_again_is_not_turned_into_its_opposite(screen: Screen, site: Site) -> None:
+    screen.press("Space", "ArrowRight", "Space", "Enter")
+    expect(screen.page.locator(".cell")).to_have_count(10)
+    screen.press("z")
+    expect(screen.page.locator(".cell")).to_have_count(40)
+    assert marked(screen) == [0, 1]  # as they were left
+    screen.press("y")
+    screen.all_saved()
+    expect(screen.page.locator(".sum")).to_contain_text("0 accept · 0 reject · 40 stay")
+    before = len(events(site))
+    screen.press("Enter")
+    screen.all_saved()
+    assert len(events(site)) == before
+    assert numbers(site, "rejected") == [1, 2]
+
+
+def test_what_another_tab_decided_stays(screen: Screen, site: Site) -> None:
+    other = another_tab(screen, "single/blurred")
+    other.shows(1)
+    other.press("r", "a")
+    other.all_saved()
+    expect(screen.page.locator(".sum")).to_contain_text("38 accept · 0 reject · 2 stay")
+    screen.press("Enter")
+    screen.all_saved()
+    assert numbers(site, "rejected") == [1]
+    assert len(numbers(site, "accepted")) == 39
+
+
+def test_a_page_is_filled_though_most_of_it_was_decided_elsewhere(
+    windows: Windows, open_site: Callable[..., Site]
+) -> None:
+    site = open_site([blurred(n, n / 1_000) for n in range(1, 131)])
+    screen = enter(windows, site, place="grid/blurred")
+    screen.page.get_by_role("button", name="L", exact=True).click()
+    expect(screen.page.locator(".cell")).to_have_count(20)
+    other = another_tab(screen, "grid/blurred")
+    other.page.get_by_role("button", name="S", exact=True).click()
+    expect(other.page.locator(".cell")).to_have_count(60)
+    other.press("Enter")
+    expect(other.page.locator(".sum")).to_contain_text("60 accept")
+    other.press("Enter")
+    other.all_saved()
+    screen.press("Enter")
+    expect(screen.page.locator(".cell")).to_have_count(10)
+
+
+def test_tag_keys_tag_what_is_marked(windows: Windows, open_site: Callable[..., Site]) -> None:
+    site = open_site([blurred(n, n / 100) for n in range(1, 5)], tag_keys={"m": "mirrored"})
+    screen = enter(windows, site, place="grid/blurred")
+    screen.press("Shift+ArrowRight", "m")
+    screen.all_saved()
+    assert {row.item_id for row in events(site)} == {item_id(1), item_id(2)}
+    assert {row.tags for row in events(site)} == {"\nmirrored\n"}
+
+
+def test_the_link_over_the_menu_leads_to_the_pictures(screen: Screen) -> None:
+    screen.press("x")
+    screen.page.locator(".skip-link").focus()
+    screen.press("Enter")
+    assert screen.page.evaluate("() => document.activeElement.id") == "view"
+    expect(screen.page.locator(".sum")).to_contain_text("0 accept · 40 reject")
 
 
 def test_skip_and_the_page_before(screen: Screen, site: Site) -> None:

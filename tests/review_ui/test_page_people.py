@@ -7,12 +7,13 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from playwright.sync_api import expect
 
 from review_ui.store import database as store
-from tests.review_ui.browser import Windows
+from tests.review_ui.browser import Windows, axe
 from tests.review_ui.feeds import blurred, item_id
 from tests.review_ui.pages import enter, events, holds, said
 from tests.review_ui.site import Site
@@ -64,6 +65,32 @@ def test_of_two_on_one_item_one_wins_and_the_other_sees_it(windows: Windows, sit
     assert [row.reviewer for row in events(site)] == ["ann", "bob"]
 
 
+def test_several_conflicts_are_shown_and_resolved_one_by_one(windows: Windows, site: Site) -> None:
+    bob = enter(windows, site, "bob", "grid/blurred")
+    bob.page.get_by_role("button", name="L", exact=True).click()
+    expect(bob.page.locator(".cell")).to_have_count(20)
+    ann = site.client("ann")
+    sent = [
+        {"uuid": str(UUID(int=n)), "item": item_id(n), "verdict": "accepted"} for n in (1, 2, 3)
+    ]
+    assert ann.post("/api/decisions", {"decisions": sent}).status == 200
+    bob.press("x", "Enter")
+    bob.toast("3 decisions of yours").get_by_role("button", name="Look at them").click()
+    dialog = bob.dialog("Decided by others before you")
+    entry = dialog.locator(".conflicts li")
+    expect(entry).to_have_count(3)
+    expect(entry.first).to_contain_text("1.jpg ann: accepted")
+    entry.first.get_by_role("button", name="Use mine").click()
+    expect(entry).to_have_count(2)
+    assert axe(bob.page) == []
+    dialog.get_by_role("button", name="Keep all of theirs").click()
+    bob.no_dialog()
+    expect(bob.page.locator(".toast[data-key=conflicts]")).to_have_count(0)
+    bob.all_saved()
+    assert said(site)[item_id(1)] == "rejected"
+    assert {said(site)[item_id(n)] for n in (2, 3)} == {"accepted"}
+
+
 def test_what_others_changed_since_is_not_undone(windows: Windows, site: Site) -> None:
     place = f"single/blurred?item={item_id(7)}"
     ann = enter(windows, site, "ann", place)
@@ -113,6 +140,77 @@ def test_what_was_not_sent_survives_the_window(windows: Windows, site: Site) -> 
     expect(another.locator(".frame img.picture").first).to_be_visible()
     another.wait_for_timeout(500)
     assert holds(site, x1="accepted", x2="rejected")
+
+
+def test_a_browser_that_takes_its_database_away_loses_nothing(
+    windows: Windows, site: Site
+) -> None:
+    screen = enter(windows, site)
+    screen.press("a")
+    screen.all_saved()
+    screen.page.wait_for_timeout(800)
+    with windows.offline(screen.page):
+        screen.press("r")
+        screen.unsaved(1)
+        screen.page.evaluate("() => { IDBDatabase.prototype.transaction = () => { throw 1; }; }")
+        screen.press("a")
+        screen.unsaved(2)
+        expect(screen.page.locator("#banner")).to_contain_text("cannot be reached")
+    screen.all_saved()
+    assert holds(site, x1="accepted", x2="rejected", x3="accepted")
+
+
+def test_an_error_that_is_not_of_the_decision_keeps_it(windows: Windows, site: Site) -> None:
+    windows.expected.append("400")
+    screen = enter(windows, site)
+    refusal = {"error": "host_refused", "message": "the page is not known as shoes"}
+    screen.page.route("**/api/decisions", lambda route: route.fulfill(status=400, json=refusal))
+    screen.press("a")
+    expect(screen.page.locator("#banner")).to_contain_text("not known as shoes")
+    screen.unsaved(1)
+    screen.page.unroute("**/api/decisions")
+    screen.page.get_by_role("button", name="Try now").click()
+    screen.all_saved()
+    assert holds(site, x1="accepted")
+
+
+def test_a_decision_that_cannot_be_taken_is_named(windows: Windows, site: Site) -> None:
+    windows.expected.append("422")
+    screen = enter(windows, site)
+    refusal = {"error": "wrong_input", "message": "`decisions.0.note`: no such text"}
+    screen.page.route("**/api/decisions", lambda route: route.fulfill(status=422, json=refusal))
+    screen.press("a", "r")
+    screen.toast("2 decisions were refused (`decisions.0.note`: no such text): 1.jpg, 2.jpg")
+    screen.all_saved()
+    screen.page.unroute("**/api/decisions")
+    screen.press("z")
+    screen.toast("Nothing to undo")
+    assert said(site) == {}
+
+
+def test_who_logs_out_leaves_the_rest_to_others_and_hears_of_what_is_unsaved(
+    windows: Windows, site: Site
+) -> None:
+    windows.expected.append("ERR_FAILED")
+    ann = enter(windows, site, "ann")
+    ann.page.route("**/api/decisions", lambda route: route.abort())
+    ann.press("a")
+    ann.unsaved(1)
+    ann.page.click(".menu summary")
+    ann.page.get_by_text("Log out").click()
+    question = ann.dialog("Log out")
+    expect(question).to_contain_text("1 decision of yours")
+    question.get_by_role("button", name="Log out all the same").click()
+    expect(ann.page.locator("input[name=name]")).to_be_visible()
+    bob = enter(windows, site, "bob")
+    bob.shows(2)
+    # Who logs in again sends what was kept.
+    ann.page.unroute("**/api/decisions")
+    ann.page.fill("input[name=name]", "ann")
+    ann.page.keyboard.press("Enter")
+    ann.ready()
+    ann.all_saved()
+    assert holds(site, x1="accepted")
 
 
 def test_an_answer_that_got_lost_doubles_nothing(windows: Windows, site: Site) -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.review_ui.browser import Windows
 from tests.review_ui.feeds import blurred, item_id
@@ -182,6 +182,103 @@ def test_dialogs_open_by_key_and_let_nothing_through(
     assert said(site) == {}
 
 
+def test_keys_typed_before_a_dialog_is_there_decide_nothing(windows: Windows, site: Site) -> None:
+    windows.expected.append("ERR_FAILED")
+    screen = enter(windows, site)
+    held: list[Route] = []
+    screen.page.route("**/api/facets", lambda route: held.append(route))
+    screen.press("f")
+    screen.press("a", "r", "s")
+    screen.page.wait_for_timeout(300)
+    screen.shows(1)
+    held[0].continue_()
+    screen.dialog("Filters")
+    screen.press("Escape")
+    screen.no_dialog()
+    # One that does not come gives the keys back.
+    screen.page.unroute("**/api/facets")
+    screen.page.route("**/api/facets", lambda route: route.abort())
+    screen.press("f")
+    screen.toast("cannot be reached")
+    screen.press("a")
+    screen.shows(2)
+    screen.all_saved()
+    assert holds(site, x1="accepted")
+
+
+def test_a_file_that_is_not_chosen_leaves_the_dialog_closed_to_keys(
+    windows: Windows, site: Site
+) -> None:
+    screen = enter(windows, site)
+    screen.page.click(".menu summary")
+    screen.page.get_by_text("Download and import").click()
+    dialog = screen.dialog("Decisions as files")
+    dialog.locator("input[type=file]").dispatch_event("cancel", {"bubbles": True})
+    dialog.locator("h3").first.click()
+    screen.press("a")
+    screen.page.wait_for_timeout(200)
+    screen.press("Escape")
+    screen.shows(1)
+    assert said(site) == {}
+
+
+def test_nothing_is_passed_over_while_pictures_are_loaded(windows: Windows, site: Site) -> None:
+    screen = enter(windows, site)
+    held: list[Route] = []
+    screen.page.route("**/api/queues/all/page", lambda route: held.append(route))
+    screen.page.evaluate("() => { location.hash = '#/single/all'; }")
+    expect(screen.page.locator(".empty")).to_have_text("Loading…")
+    screen.press("ArrowRight", "s", "a", "ArrowRight")
+    held[0].continue_()
+    screen.shows(1)
+    assert said(site) == {}
+
+
+def test_undo_reaches_back_beyond_what_is_read_at_once(windows: Windows, open_site: Open) -> None:
+    site = open_site([blurred(n, n / 1_000) for n in range(1, 601)])
+    screen = enter(windows, site, place="grid/blurred")
+    screen.page.get_by_role("button", name="S", exact=True).click()
+    for page in range(10):
+        expect(screen.page.locator(".cell img").first).to_have_attribute(
+            "src", re.compile(item_id(60 * page + 1))
+        )
+        screen.press("Enter")
+    screen.all_saved()
+    assert len(said(site)) == 600
+    screen.page.reload()
+    screen.ready()
+    for _ in range(10):
+        screen.press("z")
+        screen.toast("Taken back: 60 decisions")
+        screen.page.locator(".toast-close").first.click()
+    screen.all_saved()
+    assert set(said(site).values()) == {"undecided"}
+    assert len(events(site)) == 1_200
+    screen.press("z")
+    screen.toast("Nothing to undo")
+
+
+def test_an_undo_takes_what_was_last_when_it_was_asked_for(windows: Windows, site: Site) -> None:
+    screen = enter(windows, site)
+    screen.press("a")
+    screen.all_saved()
+    expect(screen.page).to_have_url(re.compile(f"item={item_id(2)}"))
+    held: list[Route] = []
+    screen.page.route("**/api/history?*", lambda route: held.append(route))
+    screen.page.reload()
+    screen.shows(2)
+    screen.press("r", "z")
+    screen.shows(2)
+    screen.press("a")
+    screen.all_saved()
+    held[0].continue_()
+    screen.page.wait_for_timeout(300)
+    assert holds(site, x1="accepted", x2="accepted")
+    screen.press("z", "z")
+    screen.all_saved()
+    assert holds(site, x1="undecided", x2="undecided")
+
+
 def test_help_names_every_key_that_works(windows: Windows, site: Site) -> None:
     screen = enter(windows, site)
     screen.press("?")
@@ -211,7 +308,7 @@ def test_the_place_and_the_order_live_in_the_address(windows: Windows, site: Sit
     screen = enter(windows, site)
     screen.press("s", "s")
     screen.shows(3)
-    expect(screen.page).to_have_url(re.compile("item="))
+    expect(screen.page).to_have_url(re.compile(f"item={item_id(3)}"))
     screen.page.reload()
     screen.shows(3)
     screen.page.get_by_role("button", name="Worst first").click()
