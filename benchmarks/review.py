@@ -1,8 +1,10 @@
 """The review page over a million items: pages, thumbnails and decisions of twenty reviewers.
 
 A reviewer takes a page of 60, loads its thumbnails over six connections as browsers do, decides it,
-and begins again ten seconds after: six decisions a second each. The store is filled through the
-same door as in earnest. The floor is the smallest answer of the same server under the same load.
+and begins again ten seconds after: six decisions a second each. As the page does, it asks for the
+counts of all queues every 15 seconds, and 0.8 seconds after decisions. The store is filled through
+the same door as in earnest. The floor is the smallest answer of the same server under the same
+load.
 """
 
 from __future__ import annotations
@@ -45,6 +47,8 @@ REVIEWERS: Final = 20
 PAGE: Final = 60
 CONNECTIONS: Final = 6
 ROUND_SECONDS: Final = 10.0
+POLL_SECONDS: Final = 15.0
+POLL_AFTER_SECONDS: Final = 0.8
 SECONDS: Final = 60.0
 DECIDE_SECONDS: Final = 15.0
 _BATCH: Final = 20_000
@@ -308,6 +312,7 @@ class Load:
     thumbs: list[float] = field(default_factory=list)
     floor: list[float] = field(default_factory=list)
     decisions: list[float] = field(default_factory=list)
+    counts: list[float] = field(default_factory=list)
     wrong: int = 0
 
 
@@ -327,12 +332,31 @@ async def _reviewer(address: str, number: int, load: Load, end: float) -> None:
         client.cookie, client.csrf = first.cookie, first.csrf
         clients.append(client)
     await asyncio.sleep(ROUND_SECONDS * number / REVIEWERS)
+    polling = asyncio.create_task(_poll(address, first, load))
     while time.perf_counter() < end:
         began = time.perf_counter()
         await _round(clients, load)
         await asyncio.sleep(max(0.0, ROUND_SECONDS - (time.perf_counter() - began)))
+    polling.cancel()
     for client in clients:
         client.close()
+
+
+async def _poll(address: str, known: Client, load: Load) -> None:
+    client = await Client.open(address)
+    client.cookie = known.cookie
+    try:
+        while True:
+            await _count(client, load)
+            await asyncio.sleep(POLL_SECONDS)
+    finally:
+        client.close()
+
+
+async def _count(client: Client, load: Load) -> None:
+    status, _, seconds = await client.ask("GET", "/api/queues")
+    load.counts.append(seconds)
+    load.wrong += status != 200
 
 
 async def _round(clients: list[Client], load: Load) -> None:
@@ -359,6 +383,8 @@ async def _round(clients: list[Client], load: Load) -> None:
     load.decisions.append(seconds)
     outcomes = json.loads(content).get("outcomes", [])
     load.wrong += status != 200 or any(found["outcome"] != "saved" for found in outcomes)
+    await asyncio.sleep(POLL_AFTER_SECONDS)
+    await _count(first, load)
 
 
 def _decision(item: str, base: str | None, reject: bool) -> dict[str, Any]:
@@ -410,6 +436,7 @@ def _latencies(load: Load) -> list[Row]:
         (f"review: page of {PAGE} items, {REVIEWERS} reviewers, p95", load.pages, 50),
         (f"review: thumbnail, {REVIEWERS} reviewers, p95", load.thumbs, 15),
         (f"review: {PAGE} decisions at a stroke, durable, p95", load.decisions, None),
+        (f"review: counts of all queues, {REVIEWERS} reviewers, p95", load.counts, None),
     ):
         found = _p95(times)
         rows.append(

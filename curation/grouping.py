@@ -228,18 +228,21 @@ def _once(i: Indices, j: Indices, count: int) -> Edges:
 def group(
     items: pa.Table,
     pairs: pa.Table,
-    decided: Collection[str] = (),
+    accepted: Collection[str] = (),
     config: DuplicateRules | None = None,
     *,
     flagged: Collection[str] = (),
 ) -> pa.Table:
     """Choose a keeper for every set of duplicates, and name the colourway clusters.
 
-    The better of two items is the one that a person decided, then one that no rule flags (a good
+    The better of two items is the one that a person accepted, then one that no rule flags (a good
     picture must not be lost to a blurred enlargement of it), then the one with more pixels, then
     the lower id. Equal pixels collapse first. Then, from the best item on, whatever is the same or
     mirrored and not taken yet becomes a duplicate of it. A colourway cluster is a keeper, its
     colourways and theirs; it bears the id of its best item, which has rank 0.
+
+    What a person rejected stays where it would be without that word: a keeper goes on keeping its
+    copies out, and a copy takes nothing with it.
 
     Parameters
     ----------
@@ -247,8 +250,8 @@ def group(
         `item_id`, `width`, `height`, `pixel_hash`; each id once, in any order.
     pairs : Table
         Confirmed pairs, schema `PAIRS`; pairs of unknown items are left out.
-    decided : collection of str
-        Items that a person accepted or rejected: a copy of either must not take its place.
+    accepted : collection of str
+        Items that a person accepted: a copy must not take their place.
     flagged : collection of str
         Items that a rule on one image flags.
     config : DuplicateRules, optional
@@ -265,7 +268,7 @@ def group(
         If an `item_id` occurs twice.
     """
     config = config or DuplicateRules()
-    ids, pixels = _by_priority(items, frozenset(decided), frozenset(flagged))
+    ids, pixels = _by_priority(items, frozenset(accepted), frozenset(flagged))
     place = {item: number for number, item in enumerate(ids)}
     if len(place) != len(ids):
         raise ValueError(f"`item_id` must be unique, got {len(ids) - len(place)} repeated")
@@ -299,7 +302,7 @@ def group(
 
 
 def _by_priority(
-    items: pa.Table, decided: frozenset[str], flagged: frozenset[str]
+    items: pa.Table, accepted: frozenset[str], flagged: frozenset[str]
 ) -> tuple[list[str], list[bytes | None]]:
     """Ids and pixel hashes, the best item first."""
     rows = list(
@@ -310,7 +313,7 @@ def _by_priority(
             strict=True,
         )
     )
-    rows.sort(key=lambda row: (row[0] not in decided, row[0] in flagged, -row[1], row[0]))
+    rows.sort(key=lambda row: (row[0] not in accepted, row[0] in flagged, -row[1], row[0]))
     return [row[0] for row in rows], [row[2] for row in rows]
 
 

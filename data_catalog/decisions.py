@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from data_catalog.catalog import Catalog
-from data_catalog.errors import CatalogError
+from data_catalog.errors import CatalogError, ConflictError
+from data_catalog.tables import Table
 
 UNDECIDED: Final = "undecided"
 """Takes an earlier decision back."""
 
 _ALLOWED: Final = ("accepted", "rejected", UNDECIDED)
+# Whoever is refused so often had as many others write before, each of whom came further.
+_TRIES: Final = 50
 
 
 def record(catalog: Catalog, rows: pa.Table) -> int:
     """Add decisions (schema `DECISIONS`); give the table's version after it.
 
-    Those with an `event` that is there already are left out, so that the same may be added twice.
+    Those with an `event` that is there already are left out, so that the same may be added twice,
+    also by two at once. Where `tags` is null, those that the item had remain.
 
     Raises
     ------
     CatalogError
         If a verdict is none of accepted, rejected, undecided.
+    ConflictError
+        If others write all the time.
     """
     table = catalog.table("decisions")
     fitted = table.fit(rows)
@@ -34,13 +41,22 @@ def record(catalog: Catalog, rows: pa.Table) -> int:
         raise CatalogError(
             f"`decisions.verdict` must be one of {', '.join(_ALLOWED)}, got {sorted(unknown)}"
         )
-    return table.append(fitted.filter(pc.invert(_is_known(catalog, fitted["event"]))))
+    for _ in range(_TRIES - 1):
+        with contextlib.suppress(ConflictError):
+            return _append_new(table, fitted)
+    return _append_new(table, fitted)
 
 
-def _is_known(catalog: Catalog, events: Any) -> Any:
+def _append_new(table: Table, rows: pa.Table) -> int:
+    version = table.version()
+    new = pc.invert(_is_known(table, rows["event"]))
+    return table.append(rows.filter(new), if_version=version)
+
+
+def _is_known(table: Table, events: Any) -> Any:
     if events.null_count == len(events):
         return pa.array([False] * len(events))
-    known = pc.drop_null(catalog.table("decisions").read(["event"])["event"].combine_chunks())
+    known = pc.drop_null(table.read(["event"])["event"].combine_chunks())
     return pc.is_in(events.combine_chunks(), value_set=known)
 
 
@@ -69,4 +85,9 @@ def _last_rows(catalog: Catalog) -> dict[str, dict[str, Any]]:
             ("reviewer", "ascending"),
         ],
     )
-    return {row["item_id"]: row for row in rows.take(order).to_pylist()}
+    last: dict[str, dict[str, Any]] = {}
+    for row in rows.take(order).to_pylist():
+        if row["tags"] is None and row["item_id"] in last:
+            row["tags"] = last[row["item_id"]]["tags"]
+        last[row["item_id"]] = row
+    return last

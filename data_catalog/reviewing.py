@@ -71,7 +71,8 @@ class QueueInfo:
     kind : str
         clusters where items are to be compared with one another.
     measure : str or None
-        Title of what is measured.
+        Title of what is measured; None where nothing is, or several things are. Then items are in
+        the order of how far, as a share of it, they are beyond the limit that they broke.
     order : str
         Which values are the worst.
     """

@@ -11,7 +11,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from importlib import metadata
@@ -251,7 +251,7 @@ def decide(
     image: Annotated[str, typer.Argument(help="Item or image id (or its beginning), or a path.")],
     word: Annotated[Word, typer.Argument(help="Your decision; `undecide` takes it back.")],
     reviewer: Annotated[str, typer.Option(help="Who decides.")] = "cli",
-    note: Annotated[str, typer.Option(help="Why.")] = "",
+    note: Annotated[str, typer.Option(help="Why; the note that is there stays without it.")] = "",
     config: ConfigOption = CONFIG,
 ) -> None:
     """Accept or reject an item by hand. Your word wins over every rule, in all later rebuilds."""
@@ -267,7 +267,10 @@ def decide(
 @app.command()
 def review(
     host: Annotated[str, typer.Option(help="Address to listen at; else `review.host`.")] = "",
-    port: Annotated[int, typer.Option(help="Port; 0 is any free one; else `review.port`.")] = -1,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Port; 0 is any free one; else `review.port`."),
+    ] = None,
     backup: Annotated[
         Path | None, typer.Option(help="Copy the decisions to this file, and end.")
     ] = None,
@@ -285,6 +288,14 @@ def review(
     as_json: JsonOption = False,
 ) -> None:
     """Open the review page: accept, reject and tag what the rules have flagged."""
+    _refuse_together(
+        {
+            "--backup": backup is not None,
+            "--export": export_to is not None,
+            "--import": import_from is not None,
+            "--new-token": new_token,
+        }
+    )
     from flows import review as page
     from flows.settings import load
 
@@ -299,13 +310,26 @@ def review(
     elif import_from is not None:
         said = _run(lambda: page.import_from(settings, import_from, reviewer))
     else:
-        _run(lambda: page.serve(settings, config, _print if not as_json else _print_address))
+        say = _print_address if as_json else _print_greeting
+        _run(lambda: page.serve(settings, config, say, in_private=sys.stdout.isatty()))
         return
     _print(json.dumps(said) if as_json else ", ".join(f"{key}: {said[key]}" for key in said))
 
 
-def _print_address(line: str) -> None:
-    _print(json.dumps({"address": line}))
+def _refuse_together(options: Mapping[str, bool]) -> None:
+    """Refuse more than one of options each of which is all that is done."""
+    given = [name for name, is_given in options.items() if is_given]
+    if len(given) > 1:
+        _say(f"error: {' and '.join(given)} do not go together; give one of them")
+        raise typer.Exit(2)
+
+
+def _print_greeting(_address: str, words: str) -> None:
+    _print(words)
+
+
+def _print_address(address: str, _words: str) -> None:
+    _print(json.dumps({"address": address}))
 
 
 @app.command()

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 from data_catalog.catalog import Catalog
 from data_catalog.decisions import record
 from data_catalog.schema import DECISIONS
 from flows.settings import ConfigError, DatasetConfig
+from review_ui.errors import StoreError
 from review_ui.store import clock, exchange
 from review_ui.store.database import Database, open_database
 from review_ui.store.deciding import Decision
@@ -48,7 +50,7 @@ def store_url(config: DatasetConfig) -> str:
         If the catalog is remote and no database is named.
     """
     if config.review.database:
-        return config.review.database
+        return config.review.database.get_secret_value()
     root = config.dataset.root
     if "://" in root:
         raise ConfigError(
@@ -68,6 +70,24 @@ def open_store(config: DatasetConfig) -> Iterator[Database]:
         database.close()
 
 
+@contextlib.contextmanager
+def open_existing_store(config: DatasetConfig) -> Iterator[Database]:
+    """Open the review store, where there is one.
+
+    Raises
+    ------
+    StoreError
+        If there is none.
+    """
+    if not _has_store(config):
+        raise StoreError(
+            f"{store_url(config)} is not there yet; `nonesuch review` makes it, or name another "
+            "in `review.database`"
+        )
+    with open_store(config) as database:
+        yield database
+
+
 def exchange_decisions(config: DatasetConfig, catalog: Catalog) -> Exchanged:
     """Copy what is new from the review store into the catalog, and the other way round.
 
@@ -78,36 +98,43 @@ def exchange_decisions(config: DatasetConfig, catalog: Catalog) -> Exchanged:
     StoreError
         If the store cannot be opened: without it, a rebuild would not know what people said.
     """
-    if not config.review.database and not _has_store(config):
+    if not _has_store(config):
         return Exchanged(0, 0)
     with open_store(config) as database:
         return exchange_with(database, catalog)
 
 
 def _has_store(config: DatasetConfig) -> bool:
-    root = config.dataset.root
-    return "://" not in root and (Path(root) / STORE).exists()
+    """Tell whether there is a store; one that is no file is taken to be there."""
+    if "://" in config.dataset.root and not config.review.database:
+        return False
+    try:
+        url = make_url(store_url(config))
+    except ArgumentError:
+        return True  # what is wrong with it is said when it is opened
+    return url.get_backend_name() != "sqlite" or Path(url.database or "").exists()
 
 
 def exchange_with(database: Database, catalog: Catalog) -> Exchanged:
-    """As `exchange_decisions`, with a store that is open."""
-    rows = catalog.table("decisions").read().sort_by("decided_at").to_pylist()
-    # What the command line said first: the page's words are newer than what they follow.
-    taken = _to_store(database, rows)
-    known = {row["event"] for row in rows if row["event"]} | {_uuid(row) for row in rows}
-    return Exchanged(_to_catalog(database, catalog, known), taken)
+    """As `exchange_decisions`, with a store that is open; it may be under way elsewhere too."""
+    with database.reading() as connection:
+        # Before the catalog is read: a word that another exchange brings from there into the store
+        # in between must not go back as a new one.
+        said = exchange.rows_of(connection, whole_history=True)
+        rows = catalog.table("decisions").read().sort_by("decided_at").to_pylist()
+        added = _to_catalog(catalog, said, {_event(row) for row in rows})
+    return Exchanged(added, _to_store(database, rows))
 
 
-def _to_catalog(database: Database, catalog: Catalog, known: set[str]) -> int:
+def _to_catalog(catalog: Catalog, said: Iterable[dict[str, Any]], known: Set[str]) -> int:
     fresh: list[dict[str, Any]] = []
     added = 0
-    with database.reading() as connection:
-        for row in exchange.rows_of(connection, whole_history=True):
-            if row["event"] not in known:
-                fresh.append(_catalog_row(row))
-            if len(fresh) >= _ROWS:
-                added += _record(catalog, fresh)
-                fresh = []
+    for row in said:
+        if row["event"] not in known:
+            fresh.append(_catalog_row(row))
+        if len(fresh) >= _ROWS:
+            added += _record(catalog, fresh)
+            fresh = []
     return added + _record(catalog, fresh)
 
 
@@ -133,31 +160,30 @@ def _catalog_row(row: dict[str, Any]) -> dict[str, Any]:
 def _to_store(database: Database, rows: Sequence[dict[str, Any]]) -> int:
     with database.reading() as connection:
         known = exchange.known_events(connection)
-    fresh = [row for row in rows if (row["event"] or _uuid(row)) not in known]
-    if not fresh:
-        return 0
-    taken = 0
-    with database.writing() as connection:
-        for reviewer, said in groupby(fresh, key=lambda row: str(row["reviewer"])):
-            report = exchange.ImportReport()
-            exchange.take_in(connection, map(_decision, said), reviewer, report, "catalog")
-            taken += report.saved
-    return taken
+    fresh = [_decision(row) for row in rows if _event(row) not in known]
+    return exchange.take_in_all(database, fresh, "", "catalog").saved
 
 
 def _decision(row: dict[str, Any]) -> Decision:
+    # The command line says a verdict, and of the rest only what is new.
+    is_whole = row["event"] is not None
+    before = () if is_whole else None
     return Decision(
-        uuid=row["event"] or _uuid(row),
+        uuid=_event(row),
         item=row["item_id"],
         verdict=row["verdict"],
-        reasons=tuple(row["reasons"] or ()),
-        tags=tuple(row["tags"] or ()),
-        note=row["note"] or "",
+        reasons=before if row["reasons"] is None else tuple(row["reasons"]),
+        tags=before if row["tags"] is None else tuple(row["tags"]),
+        note=row["note"] or ("" if is_whole else None),
+        reviewer=row["reviewer"],
         decided_at=clock.to_micros(row["decided_at"]),
     )
 
 
-def _uuid(row: dict[str, Any]) -> str:
+def _event(row: dict[str, Any]) -> str:
+    """Give the uuid of a word; one that has none gets the same each time."""
+    if row["event"] is not None:
+        return str(row["event"])
     said = "|".join(
         (row["item_id"], row["verdict"], row["reviewer"], row["decided_at"].isoformat())
     )

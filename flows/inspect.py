@@ -21,6 +21,7 @@ from data_catalog.schema import DECISIONS
 from data_catalog.versions import list_versions, read_members
 from flows.catalog import open_catalog
 from flows.settings import DatasetConfig
+from review_ui.store import exchange
 
 # The box at the end of the id of an item that was cut out of an image.
 _CROP: Final = re.compile(r"(?<=[0-9a-f])#\d+,\d+,\d+,\d+$")
@@ -129,7 +130,9 @@ def why(config: DatasetConfig, query: str) -> dict[str, Any]:
         "versions": [
             version.version
             for version in list_versions(catalog)
-            if image_id in read_members(version.path, ["image_id"])["image_id"].to_pylist()
+            if pc.any(
+                pc.equal(read_members(version.path, ["image_id"])["image_id"], image_id)
+            ).as_py()
         ],
         "forgotten": _rows(catalog, "tombstones", is_image),
     }
@@ -210,13 +213,14 @@ def decide(
     query : str
         As in `find_image`; an item id with ``#`` means that crop alone.
     verdict : str
-        accepted, rejected or undecided.
+        accepted, rejected or undecided. The item's tags stay, and its note where `note` is empty.
 
     Returns
     -------
     list of str
         Ids of the items decided.
     """
+    reviewer, note = exchange.reviewer_of(reviewer), exchange.note_of(note)
     catalog = open_catalog(config)
     image_id = find_image(catalog, query)
     where = (pc.field("image_id") == image_id) & (pc.field("recipe") == config.recipe.id)
@@ -237,7 +241,6 @@ def decide(
             "item_id": item,
             "verdict": verdict,
             "note": note or None,
-            "tags": [],
             "reviewer": reviewer,
             "decided_at": when,
         }

@@ -8,31 +8,38 @@ import json
 import math
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 from pydantic import ValidationError
 
-from curation.pool import WorkerPool
 from curation.preview import previews
-from curation.recipe import Limits
 from curation.stages.review import queue_infos, review_items
 from data_catalog.catalog import Catalog
 from data_catalog.errors import CatalogError
-from data_catalog.schema import Reason
 from data_catalog.versions import REPORT
+from flows.aside import Aside
 from flows.catalog import open_catalog
 from flows.decisions import exchange_with, open_store
 from flows.progress import AS_JSON, FORM
 from flows.settings import DatasetConfig
-from review_ui.errors import NotFoundError, ReviewError
+from review_ui.errors import BusyError, NotFoundError, ReviewError
 from review_ui.feed import Feed, Published, Tell
 from review_ui.store import projection
+
+# Of what is explained: at a time, seconds for one, and kept.
+_EXPLAINED_AT_ONCE: Final = 2
+_EXPLAIN_SECONDS: Final = 60.0
+_EXPLAINED: Final = 64
+# What an explanation rests on.
+_EXPLAINING: Final = ("builds", "observations", "versions")
 
 
 class CatalogPipeline:
@@ -48,7 +55,10 @@ class CatalogPipeline:
         self._config, self._file = config, file
         self._catalog = open_catalog(config)
         self._lock = threading.Lock()
-        self._pool: WorkerPool | None = None
+        self._renderer = Aside(previews, config.limits.seconds)
+        self._explainer = Aside(_explain, _EXPLAIN_SECONDS)
+        self._explaining = threading.BoundedSemaphore(_EXPLAINED_AT_ONCE)
+        self._explained: OrderedDict[tuple[Any, ...], dict[str, Any]] = OrderedDict()
         self._children: set[int] = set()
 
     def latest_build(self) -> str | None:
@@ -98,30 +108,39 @@ class CatalogPipeline:
         return Published(found["version"], found["items"], found["shards"])
 
     def explain(self, item: str) -> dict[str, Any]:
-        """Tell what is known about an item: tests, where it came from, versions that have it."""
-        from flows.inspect import why
+        """Tell what is known about an item: tests, where it came from, versions that have it.
 
-        known = why(self._config, item)
-        mine: dict[str, Any] = next(
-            (found for found in known["items"] if found["item_id"] == item), {}
-        )
-        out: dict[str, Any] = _plain(
-            {
-                "tests": mine.get("tests", []),
-                "observations": known["observations"],
-                "versions": known["versions"],
-            }
-        )
-        return out
+        It reads whole tables, in a process of its own.
+
+        Raises
+        ------
+        BusyError
+            If as many are explained already as may be at a time.
+        ReviewError
+            If it took too long.
+        """
+        key = (item, *(self._catalog.table(name).version() for name in _EXPLAINING))
+        with self._lock:
+            known = self._explained.get(key)
+        if known is not None:
+            return known
+        if not self._explaining.acquire(blocking=False):
+            raise BusyError("others are asking for everything known too; try again in a moment")
+        try:
+            found = self._explainer((self._config, item))
+        finally:
+            self._explaining.release()
+        if isinstance(found, str):
+            raise ReviewError(f"what is known about {item[:80]} cannot be told: {found}")
+        with self._lock:
+            self._explained[key] = found
+            while len(self._explained) > _EXPLAINED:
+                self._explained.popitem(last=False)
+        return found
 
     def render(self, data: bytes) -> bytes:
         """Decode a picture in a process that may die of it."""
-        with self._lock:
-            if self._pool is None:
-                self._pool = WorkerPool(1)
-            pool = self._pool
-        limits = self._config.limits
-        found = next(pool.map(previews, [(data, limits)], seconds=limits.seconds, give_up=_gave_up))
+        found = self._renderer((data, self._config.limits))
         if isinstance(found, str):
             raise NotFoundError(f"the original cannot be shown: {found}")
         return found
@@ -132,9 +151,8 @@ class CatalogPipeline:
             for child in self._children:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(child, 15)
-            pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.__exit__(None, None, None)
+        self._renderer.close()
+        self._explainer.close()
 
     @contextlib.contextmanager
     def _tracked(self, child: int | None) -> Iterator[None]:
@@ -148,8 +166,23 @@ class CatalogPipeline:
                 self._children.discard(child)
 
 
-def _gave_up(_task: tuple[bytes, Limits], reason: Reason, detail: str) -> bytes | str:
-    return f"{reason}: {detail}"
+def _explain(tasks: Sequence[tuple[DatasetConfig, str]]) -> list[dict[str, Any] | str]:
+    """Tell what is known about items, in JSON's types."""
+    from flows.inspect import why
+
+    out: list[dict[str, Any] | str] = []
+    for config, item in tasks:
+        known = why(config, item)
+        mine: dict[str, Any] = next(
+            (found for found in known["items"] if found["item_id"] == item), {}
+        )
+        told = {
+            "tests": mine.get("tests", []),
+            "observations": known["observations"],
+            "versions": known["versions"],
+        }
+        out.append(_plain(told))
+    return out
 
 
 def _follow(lines: Any, tell: Tell) -> list[str]:
@@ -169,6 +202,9 @@ def _follow(lines: Any, tell: Tell) -> list[str]:
 
 def _refresh(config: DatasetConfig, answer: Any) -> None:
     """Bring the store up to the last build; answer with what went wrong, or with nothing."""
+    # Who ends it in the middle has it noted that the build is not being read any more.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _stopped)
     problem = ""
     try:
         with open_store(config) as database:
@@ -180,6 +216,10 @@ def _refresh(config: DatasetConfig, answer: Any) -> None:
     except Exception as error:
         problem = str(error) or type(error).__name__
     answer.send(problem)
+
+
+def _stopped(*_: object) -> None:
+    raise SystemExit(128 + signal.SIGTERM)
 
 
 def make_feed(config: DatasetConfig, catalog: Catalog) -> Feed | None:

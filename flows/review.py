@@ -7,11 +7,12 @@ import os
 import secrets
 import signal
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from flows.catalog import open_catalog
-from flows.decisions import open_store, store_url
+from flows.decisions import open_existing_store, open_store, store_url
 from flows.pipeline import CatalogPipeline
 from flows.settings import DatasetConfig
 from review_ui.desk import open_desk
@@ -32,18 +33,30 @@ def new_tokens() -> str:
     )
 
 
-def listening_at(config: DatasetConfig, host: str, port: int) -> DatasetConfig:
+def listening_at(config: DatasetConfig, host: str, port: int | None) -> DatasetConfig:
     """Give the configuration with host and port of the command line, where they are given."""
     asked: dict[str, Any] = {}
     if host:
         asked["host"] = host
-    if port >= 0:
+    if port is not None:
         asked["port"] = port
     return config.model_copy(update={"review": config.review.model_copy(update=asked)})
 
 
-def serve(config: DatasetConfig, file: Path, say: Callable[[str], None]) -> None:
-    """Serve the page until it is told to stop."""
+def serve(
+    config: DatasetConfig, file: Path, say: Callable[[str, str], None], *, in_private: bool
+) -> None:
+    """Serve the page until it is told to stop.
+
+    Parameters
+    ----------
+    file
+        That the configuration comes from.
+    say
+        Told where the page is: its address, and the words for people.
+    in_private
+        Whether what is said is seen by who started it and by nobody else: then the link logs in.
+    """
     check_access(config.review)
     database = open_database(store_url(config))
     pipeline = CatalogPipeline(config, file)
@@ -52,18 +65,22 @@ def serve(config: DatasetConfig, file: Path, say: Callable[[str], None]) -> None
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     with contextlib.closing(pipeline), contextlib.closing(desk):
-        serve_desk(desk, lambda address: say(_greeting(config, address)))
+        serve_desk(desk, lambda at: say(at, _greeting(config, at, in_private)))
 
 
-def _greeting(config: DatasetConfig, address: str) -> str:
+def _greeting(config: DatasetConfig, address: str, in_private: bool) -> str:
     token = config.review.admin_token
-    login = "" if token is None else f"login#token={token.get_secret_value()}"
-    return f"{config.dataset.name}: {address}{login} (Ctrl-C stops)"
+    start = f"{config.dataset.name}: {address}"
+    if token is None:
+        return f"{start} (Ctrl-C stops)"
+    if in_private:
+        return f"{start}login#token={token.get_secret_value()} (Ctrl-C stops)"
+    return f"{start} (log in with `review.admin_token` of the configuration; Ctrl-C stops)"
 
 
 def back_up(config: DatasetConfig, target: Path) -> dict[str, Any]:
     """Copy the decisions to a file."""
-    with open_store(config) as database:
+    with open_existing_store(config) as database:
         return {"backup": str(target), "bytes": copy_store(database, target)}
 
 
@@ -73,7 +90,7 @@ def export_to(config: DatasetConfig, target: Path) -> dict[str, Any]:
     partial = target.with_name(f"{target.name}.{os.getpid()}.part")
     count = 0
     try:
-        with open_store(config) as database, database.reading() as connection:
+        with open_existing_store(config) as database, database.reading() as connection:
             with partial.open("w", encoding="utf-8", newline="") as file:
                 for piece in exchange.export(connection, form, whole_history=False):
                     file.write(piece)
@@ -87,22 +104,16 @@ def export_to(config: DatasetConfig, target: Path) -> dict[str, Any]:
 def import_from(config: DatasetConfig, file: Path, reviewer: str) -> dict[str, Any]:
     """Take in a .csv or .jsonl file of decisions; lines that cannot be read are named."""
     form = _form(file)
+    importer = exchange.reviewer_of(reviewer)
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        text = file.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ExchangeError(f"{file} is not UTF-8: {error}; save it as UTF-8") from error
-    decisions, report = exchange.parse(text, form, reviewer)
-    with open_store(config) as database, database.writing() as connection:
-        exchange.take_in(connection, decisions, reviewer, report)
-    return {
-        "read": report.read,
-        "saved": report.saved,
-        "known": report.known,
-        "outdated": report.outdated,
-        "unknown": report.unknown,
-        "overruled": report.overruled,
-        "errors": [f"line {line}: {message}" for line, message in report.errors],
-    }
+    decisions, report = exchange.parse(text, form)
+    with open_store(config) as database:
+        report.add(exchange.take_in_all(database, decisions, importer))
+    errors = [f"line {problem.line}: {problem.message}" for problem in report.errors]
+    return {**asdict(report), "errors": errors}
 
 
 def _form(file: Path) -> Literal["csv", "jsonl"]:

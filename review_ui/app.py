@@ -14,11 +14,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.types import ASGIApp
 
 from data_catalog.errors import CatalogError
 from review_ui.desk import Desk
 from review_ui.errors import (
     AccessError,
+    BusyError,
     DiskFullError,
     ExchangeError,
     NotFoundError,
@@ -35,13 +37,14 @@ from review_ui.routes import (
     session,
     statistics,
 )
-from review_ui.security import Guard
+from review_ui.security import OUR_MISTAKE, Guard
 
 _STATIC = Path(__file__).parent / "static"
 
 # Error -> status, code, whether it may work in a moment.
 _MEANINGS: tuple[tuple[type[Exception], int, str, bool], ...] = (
     (StoreBusyError, 503, "store_busy", True),
+    (BusyError, 503, "busy", True),
     (DiskFullError, 507, "disk_full", True),
     (NotFoundError, 404, "not_found", False),
     (ExchangeError, 422, "wrong_file", False),
@@ -66,7 +69,8 @@ def create_app(desk: Desk, hosts: frozenset[str]) -> FastAPI:
         yield
         desk.close()
 
-    app = FastAPI(
+    app = _Guarded(
+        hosts,
         title="Nonesuch review",
         version=metadata.version("nonesuch"),
         summary="Decide about flagged pictures.",
@@ -89,12 +93,25 @@ def create_app(desk: Desk, hosts: frozenset[str]) -> FastAPI:
     ):
         app.include_router(module.router)
     app.mount("/static", _Assets(directory=_STATIC), name="static")
-    app.add_middleware(Guard, hosts=hosts)
     for kind, status, code, again in _MEANINGS:
         app.add_exception_handler(kind, _answering(status, code, again=again))
     app.add_exception_handler(StarletteHTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _wrong_input)
+    app.add_exception_handler(Exception, _unforeseen)
     return app
+
+
+class _Guarded(FastAPI):
+    """The application with `Guard` around all of it, what answers unforeseen errors too."""
+
+    def __init__(self, hosts: frozenset[str], **settings: Any) -> None:
+        super().__init__(**settings)
+        self._hosts = hosts
+
+    def build_middleware_stack(self) -> ASGIApp:
+        desk: Desk = self.state.desk
+        whole = super().build_middleware_stack()
+        return Guard(whole, self._hosts, desk.sessions, behind_proxy=desk.config.behind_proxy)
 
 
 class _Assets(StaticFiles):
@@ -120,6 +137,12 @@ def _refused(_request: Request, error: Any) -> JSONResponse:
     if not isinstance(detail, dict):
         detail = {"error": f"http_{error.status_code}", "message": str(detail)}
     return JSONResponse(detail, error.status_code, error.headers)
+
+
+def _unforeseen(_request: Request, _error: Exception) -> JSONResponse:
+    """Say that much; the server logs what it was."""
+    status, code, message = OUR_MISTAKE
+    return JSONResponse({"error": code, "message": message}, status)
 
 
 def _wrong_input(_request: Request, error: Any) -> JSONResponse:

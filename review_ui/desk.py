@@ -16,7 +16,7 @@ from review_ui.pictures import Pictures
 from review_ui.publishing import Publishing
 from review_ui.sessions import Sessions
 from review_ui.settings import ReviewConfig
-from review_ui.store import queues
+from review_ui.store import clock, history, projection, queues
 from review_ui.store.database import Database
 from review_ui.store.writer import Writer
 
@@ -31,26 +31,47 @@ class Remembered(Generic[T]):
 
     def __init__(self, find: Callable[[], T], seconds: float) -> None:
         self._find, self._seconds = find, seconds
+        self._finding = threading.Lock()
         self._lock = threading.Lock()
         self._known: tuple[float, T] | None = None
+        self._forgotten = 0
 
     def get(self) -> T:
-        """Give the value; at most `seconds` old."""
-        with self._lock:
-            if self._known is None or time.monotonic() - self._known[0] >= self._seconds:
-                self._known = (time.monotonic(), self._find())
-            return self._known[1]
+        """Give the value; while one thread finds it out anew, the others are given the old one."""
+        known = self._known
+        if known is not None and self._is_fresh(known):
+            return known[1]
+        if not self._finding.acquire(blocking=known is None):
+            assert known is not None
+            return known[1]
+        try:
+            known = self._known
+            return known[1] if known is not None and self._is_fresh(known) else self._renew()
+        finally:
+            self._finding.release()
 
     def at_hand(self) -> T | None:
         """Give the value where it is fresh, and None where it would have to be found out."""
         known = self._known
-        fresh = known is not None and time.monotonic() - known[0] < self._seconds
-        return known[1] if known is not None and fresh else None
+        return known[1] if known is not None and self._is_fresh(known) else None
 
     def forget(self) -> None:
         """Find it out anew the next time."""
         with self._lock:
             self._known = None
+            self._forgotten += 1
+
+    def _is_fresh(self, known: tuple[float, T]) -> bool:
+        return time.monotonic() - known[0] < self._seconds
+
+    def _renew(self) -> T:
+        forgotten = self._forgotten
+        found = self._find()
+        with self._lock:
+            # What was found before somebody said "forget" is not kept.
+            if forgotten == self._forgotten:
+                self._known = (time.monotonic(), found)
+        return found
 
 
 @dataclass(slots=True)
@@ -72,7 +93,9 @@ class Desk:
     lookalikes: Lookalikes
     builds: Remembered[tuple[queues.Build | None, queues.Build | None]]
     counts: Remembered[queues.Counts]
+    events: Remembered[int]
     trouble: str = ""
+    is_looking: bool = False  # whether a build of the catalog is being read, or about to be
     _stop: threading.Event = field(default_factory=threading.Event)
     _watch: threading.Thread | None = None
 
@@ -104,14 +127,21 @@ class Desk:
     def look(self) -> None:
         """Read the last build of the catalog, if it is not the one under review."""
         latest = self.pipeline.latest_build()
-        current = self.builds.get()[0]
+        current, later = self.builds.get()
         if latest is None or (current is not None and current.build_id == latest):
-            self.trouble = ""
-            return
-        self.pipeline.refresh()
+            if later is not None and later.state == "failed":
+                # The catalog has come back to what is under review.
+                projection.forget_failed(self.database)
+                self.builds.forget()
+        elif not _is_read_elsewhere(later, latest):
+            self.is_looking = True
+            try:
+                self.pipeline.refresh()
+            finally:
+                self.is_looking = False
+            self.builds.forget()
+            self.counts.forget()
         self.trouble = ""
-        self.builds.forget()
-        self.counts.forget()
 
     def _look(self) -> None:
         wait = 0.0
@@ -123,6 +153,16 @@ class Desk:
                 # Shown on the page; a moment later it may work.
                 self.trouble = str(error)
                 wait = 4 * _LOOK_EVERY
+
+
+def _is_read_elsewhere(later: queues.Build | None, latest: str) -> bool:
+    """Tell whether another process is at the build already: two would cut each other off."""
+    return (
+        later is not None
+        and later.state == "reading"
+        and later.build_id == latest
+        and later.progressed_at > clock.now() - projection.STALE
+    )
 
 
 def open_desk(
@@ -154,6 +194,14 @@ def open_desk(
         with database.reading() as connection:
             return queues.count(connection, current.number)
 
+    known = history.Events()
+
+    def count_events() -> int:
+        nonlocal known
+        with database.reading() as connection:
+            known = history.counted(connection, known)
+        return known.count
+
     return Desk(
         name=name,
         config=config,
@@ -167,4 +215,5 @@ def open_desk(
         lookalikes=Lookalikes(database),
         builds=builds,
         counts=Remembered(count, _COUNTS_HOLD),
+        events=Remembered(count_events, _COUNTS_HOLD),
     )

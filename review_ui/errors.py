@@ -4,9 +4,11 @@ ReviewError
 ├── StoreError           the database refused; says why and what to do
 │   ├── StoreBusyError   somebody else writes, or the server is away: try again
 │   └── DiskFullError    there is no room for another decision
+├── BusyError            too much of it is under way: try again
 ├── NotFoundError        no such item, cluster or queue
 ├── ExchangeError        a file of decisions that cannot be read
-└── AccessError          an address, a token or a role that does not fit
+└── AccessError          an address, a name or a role that does not fit
+    └── WrongTokenError  a token that opens nothing
 """
 
 from __future__ import annotations
@@ -28,6 +30,10 @@ class DiskFullError(StoreError):
     """The disk of the database is full; nothing was written."""
 
 
+class BusyError(ReviewError):
+    """As much of this is under way as the server does at a time; trying again helps."""
+
+
 class NotFoundError(ReviewError):
     """There is no such item, cluster or queue in the build under review."""
 
@@ -38,3 +44,7 @@ class ExchangeError(ReviewError):
 
 class AccessError(ReviewError):
     """Who asks may not, or the server must not be opened like this."""
+
+
+class WrongTokenError(AccessError):
+    """The token is none of those that open the page."""

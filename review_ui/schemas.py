@@ -7,12 +7,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from review_ui.store.exchange import ITEM, LONGEST_NOTE, LONGEST_TAG, MOST_TAGS
+from review_ui.store.exchange import ITEM, LONGEST_NOTE, LONGEST_TAG, MOST_TAGS, is_plain
 
 
 def _plain(text: str) -> str:
     """Refuse what no keyboard makes: control characters, halves of characters."""
-    if any((ord(c) < 32 and c not in "\n\t") or 0xD800 <= ord(c) <= 0xDFFF for c in text):
+    if not is_plain(text):
         raise ValueError("must be text without control characters")
     return text
 
@@ -343,7 +343,7 @@ class OutcomeOut(BaseModel):
     """What became of a decision."""
 
     uuid: str
-    outcome: Literal["saved", "replayed", "conflict", "unknown_item"]
+    outcome: Literal["saved", "replayed", "conflict"]
     state: StateOut
 
 
@@ -386,7 +386,7 @@ class TagsOut(BaseModel):
 
 
 class PaceOut(BaseModel):
-    """How fast somebody decides."""
+    """How fast somebody decides; pace and median are of the last 5,000 decisions."""
 
     name: str
     decisions: int
@@ -422,7 +422,7 @@ class DisputedOut(BaseModel):
 
 
 class TodayOut(BaseModel):
-    """What the one who asks did today."""
+    """What the one who asks did today (UTC); pace and median of the last 5,000 decisions of it."""
 
     decisions: int
     per_minute: float

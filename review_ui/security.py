@@ -3,6 +3,8 @@
 - The Host header must be one that the page is known by, or a foreign name could be pointed here
   (DNS rebinding).
 - A request that changes something must come from the page itself: same origin, JSON, CSRF token.
+- It must come from somebody who is logged in, and an import from an admin, before a byte of its
+  body is read.
 - Bodies end at a limit, whatever their headers promise.
 - Answers forbid scripts, styles and pictures from elsewhere, framing, and guessing of types.
 """
@@ -10,22 +12,30 @@
 from __future__ import annotations
 
 import hmac
+import ipaddress
 import json
+import re
 from collections.abc import Callable, Collection
 from http.cookies import CookieError, SimpleCookie
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from fastapi import HTTPException
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from review_ui.sessions import COOKIE, csrf_of
+from review_ui.errors import StoreBusyError, StoreError
+from review_ui.sessions import COOKIE, Session, Sessions, csrf_of
 
 MAX_BODY: Final = 1 << 20
-MAX_IMPORT: Final = 64 << 20
+# Parsed, a file of decisions takes some thirty times its size.
+MAX_IMPORT: Final = 16 << 20
+# Anybody may send one: a name and a token.
+MAX_LOGIN: Final = 4 << 10
 IMPORT_PATH: Final = "/api/decisions/import"
 LOGIN_PATH: Final = "/api/session"
+_LIMITS: Final = {IMPORT_PATH: MAX_IMPORT, LOGIN_PATH: MAX_LOGIN}
 
 POLICY: Final = (
     "default-src 'self'; img-src 'self' blob:; object-src 'none'; base-uri 'none'; "
@@ -46,21 +56,36 @@ _HEADERS: Final = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Cache-Control": "no-store",
 }
+# A name, or an address in brackets; then perhaps a port.
+_HOST: Final = re.compile(r"([^:\[\]]*|\[[^\[\]]*\])(?::\d*)?")
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+# Status, code and message.
+Refusal = tuple[int, str, str]
+OUR_MISTAKE: Final[Refusal] = (
+    500,
+    "internal",
+    "the server made a mistake; what `nonesuch review` writes to its terminal says which",
+)
 
 
 class Guard:
-    """ASGI middleware around the whole application.
+    """ASGI middleware around the whole application, its answers to unforeseen errors included.
 
     Parameters
     ----------
     hosts
-        Names that the page is reached by, without ports; lower case.
+        Names that the page is reached by, without ports; as `configured_name` gives them.
+    behind_proxy
+        Believe a proxy on this machine or in the private network about who asks, and how.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Collection[str]) -> None:
-        self._app = app
+    def __init__(
+        self, app: ASGIApp, hosts: Collection[str], sessions: Sessions, *, behind_proxy: bool
+    ) -> None:
+        self._app, self._sessions = app, sessions
         self._hosts = frozenset(hosts)
+        self._behind_proxy = behind_proxy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse, or pass on with a limited body and a guarded answer."""
@@ -70,13 +95,37 @@ class Guard:
             return
         headers = Headers(scope=scope)
         guarded = _with_headers(send)
-        refusal = self._refusal(scope, headers)
+        try:
+            refusal = self._refusal(scope, headers) or await self._stranger(scope, headers)
+        except StoreError as error:
+            code = "store_busy" if isinstance(error, StoreBusyError) else "store"
+            refusal = 503, code, str(error)
+        except Exception:
+            await _refuse(guarded, *OUR_MISTAKE)
+            raise
         if refusal is not None:
             await _refuse(guarded, *refusal)
             return
+        if self._behind_proxy:
+            scope = _as_forwarded(scope, headers)
         await self._app(scope, _Limited(receive, _limit(scope)), guarded)
 
-    def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str, str] | None:
+    async def _stranger(self, scope: Scope, headers: Headers) -> Refusal | None:
+        """Refuse changes by who is not logged in, or may not make them."""
+        if scope["method"] in _SAFE or _is_login(scope):
+            return None
+        secret = cookie_of(headers)
+        # Nearly always known: a thread is asked for only where the store must be.
+        found: Session | None = self._sessions.known(secret) or await run_in_threadpool(
+            self._sessions.find, secret
+        )
+        if found is None:
+            return 401, "login_needed", "log in first: /login"
+        if scope["path"] == IMPORT_PATH and found.role != "admin":
+            return 403, "admins_only", "only who has the admin token may do this"
+        return None
+
+    def _refusal(self, scope: Scope, headers: Headers) -> Refusal | None:
         host = headers.get("host", "")
         if len(headers.getlist("host")) != 1 or host_name(host) not in self._hosts:
             return (
@@ -93,15 +142,56 @@ class Guard:
             return 403, "cross_site", "the request does not come from the page itself"
         if _type(headers) != "application/json" and _length(headers) != 0:
             return 415, "not_json", "the body must be application/json"
-        if scope["path"] != LOGIN_PATH and not _has_csrf_token(headers):
+        if not _is_login(scope) and not _has_csrf_token(headers):
             return 403, "csrf", "the CSRF token is missing or wrong; load the page again"
         return None
 
 
 def host_name(host: str) -> str:
-    """Take the port off a Host header."""
-    name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
-    return name.strip("[]").rstrip(".").lower()
+    """Take the port off a Host header; give the name as it is compared, "" where there is none."""
+    found = _HOST.fullmatch(host)
+    return _one_way(found[1]) if found else ""
+
+
+def configured_name(name: str) -> str:
+    """As `host_name`, of the configuration: there, IPv6 addresses need no brackets."""
+    is_bare = name.count(":") > 1 and not name.startswith("[")
+    return _one_way(name) if is_bare else host_name(name)
+
+
+def _one_way(name: str) -> str:
+    """Write a name or an address as it is compared: addresses have many spellings."""
+    plain = name.strip("[]")
+    try:
+        return str(ipaddress.ip_address(plain))
+    except ValueError:
+        return plain.rstrip(".").lower()
+
+
+def _as_forwarded(scope: Scope, headers: Headers) -> Scope:
+    """Take client and scheme from what a proxy says, where it is near; others are not believed.
+
+    A proxy adds who asked it at the end; what stands before may be made up.
+    """
+    if not _is_near(scope.get("client")):
+        return scope
+    said = {**scope}
+    client = ",".join(headers.getlist("x-forwarded-for")).rpartition(",")[2].strip()
+    if client:
+        said["client"] = (client, 0)
+    scheme = ",".join(headers.getlist("x-forwarded-proto")).rpartition(",")[2].strip().lower()
+    if scheme in ("http", "https"):
+        said["scheme"] = scheme
+    return said
+
+
+def _is_near(client: tuple[str, int] | None) -> bool:
+    try:
+        address = ipaddress.ip_address(client[0] if client else "")
+    except ValueError:
+        return False
+    address = getattr(address, "ipv4_mapped", None) or address
+    return address.is_loopback or address.is_private
 
 
 def cookie_of(headers: Headers) -> str | None:
@@ -118,8 +208,10 @@ def _same_origin(headers: Headers, host: str) -> bool:
     site = headers.get("sec-fetch-site")
     if site is not None:
         return site == "same-origin"
-    origin = headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc.lower() == host.lower()
+    try:
+        return urlsplit(headers.get("origin", "")).netloc.lower() == host.lower()
+    except ValueError:  # no URL
+        return False
 
 
 def _has_csrf_token(headers: Headers) -> bool:
@@ -137,14 +229,18 @@ def _length(headers: Headers) -> int:
     if "transfer-encoding" in headers:
         return -1
     text = headers.get("content-length", "0")
-    return int(text) if text.isdecimal() else -1
+    return int(text) if text.isdecimal() and len(text) < 20 else -1
 
 
 def _limit(scope: Scope) -> int:
-    return MAX_IMPORT if scope["path"] == IMPORT_PATH else MAX_BODY
+    return _LIMITS.get(scope["path"], MAX_BODY)
 
 
-def _too_large(limit: int) -> tuple[int, str, str]:
+def _is_login(scope: Scope) -> bool:
+    return bool(scope["path"] == LOGIN_PATH and scope["method"] == "POST")
+
+
+def _too_large(limit: int) -> Refusal:
     return 413, "too_large", f"the body must have at most {limit:,} bytes; send it in parts"
 
 

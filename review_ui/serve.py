@@ -11,7 +11,7 @@ import uvicorn
 from review_ui.app import create_app
 from review_ui.desk import Desk
 from review_ui.errors import AccessError, ReviewError
-from review_ui.security import host_name
+from review_ui.security import configured_name
 from review_ui.settings import ReviewConfig
 
 LOCAL_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -27,11 +27,13 @@ def check_access(config: ReviewConfig) -> None:
     Raises
     ------
     AccessError
-        If it listens beyond this machine and has no token.
+        If it can be reached from other machines, by a proxy too, and has no token.
     """
     if not config.is_local and config.admin_token is None:
+        names = ", ".join(config.allowed_hosts) or "none"
         raise AccessError(
-            f"`review.host` {config.host} can be reached from other machines, so that "
+            f"`review.host` {config.host}, with `allowed_hosts` {names} and `behind_proxy` "
+            f"{str(config.behind_proxy).lower()}, can be reached from other machines, so that "
             "`review.admin_token` is needed (and `review.token` for reviewers); "
             "`nonesuch review --new-token` makes them"
         )
@@ -42,7 +44,7 @@ def known_hosts(config: ReviewConfig) -> frozenset[str]:
     names = set(config.allowed_hosts)
     if config.host not in ("0.0.0.0", "::"):
         names.add(config.host)
-    return LOCAL_NAMES | {host_name(name) for name in names}
+    return LOCAL_NAMES | {configured_name(name) for name in names} - {""}
 
 
 def serve(desk: Desk, ready: Callable[[str], None]) -> None:
@@ -71,7 +73,7 @@ def serve(desk: Desk, ready: Callable[[str], None]) -> None:
             log_level="warning",
             access_log=False,
             server_header=False,
-            # What a proxy says about its clients can be said by anybody.
+            # Whether a proxy is believed is for `Guard` to say.
             proxy_headers=False,
             timeout_keep_alive=_IDLE_SECONDS,
             timeout_graceful_shutdown=_LAST_SECONDS,

@@ -18,7 +18,7 @@ from typing import Final, Literal
 
 from sqlalchemy import Connection, delete, insert, select
 
-from review_ui.errors import AccessError
+from review_ui.errors import AccessError, WrongTokenError
 from review_ui.settings import ReviewConfig
 from review_ui.store import clock
 from review_ui.store.database import Database
@@ -101,8 +101,10 @@ class Sessions:
 
         Raises
         ------
+        WrongTokenError
+            If the token is wrong.
         AccessError
-            If the token is wrong, or the name cannot be one.
+            If the name cannot be one.
         """
         name = " ".join(name.split())
         if not _NAME.fullmatch(name):
@@ -112,7 +114,7 @@ class Sessions:
             )
         role = self._role(token or "")
         if role is None:
-            raise AccessError("the token is wrong; ask whoever started the page for the link")
+            raise WrongTokenError("the token is wrong; ask whoever started the page for the link")
         secret = secrets.token_urlsafe(32)
         row = {
             "digest": _digest(secret),

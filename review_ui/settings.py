@@ -18,10 +18,10 @@ class ReviewConfig(BaseModel):
 
     host: str = Field("127.0.0.1", min_length=1, description="address to listen at")
     port: int = Field(8484, ge=0, le=65535, description="0 takes a free one")
-    database: str = Field(
-        "",
+    database: SecretStr | None = Field(
+        None,
         description="SQLAlchemy URL of the decisions (postgresql://… for teams); "
-        "empty is review.sqlite in the root",
+        "the default is review.sqlite in the root",
     )
     token: SecretStr | None = Field(
         None, description="reviewers log in with it; needed beyond this machine"
@@ -31,6 +31,10 @@ class ReviewConfig(BaseModel):
     )
     allowed_hosts: tuple[str, ...] = Field(
         (), description="names under which the page is reached, besides localhost and `host`"
+    )
+    behind_proxy: bool = Field(
+        False,
+        description="believe a proxy in the private network about who asks, and how",
     )
     lease_seconds: int = Field(
         300, ge=10, le=86_400, description="how long items shown to one reviewer are kept for them"
@@ -70,17 +74,25 @@ class ReviewConfig(BaseModel):
 
     def at(self, folder: Path) -> ReviewConfig:
         """Give the same with the path of an SQLite database relative to `folder`."""
-        head, slashes, path = self.database.partition(":///")
+        url = "" if self.database is None else self.database.get_secret_value()
+        head, slashes, path = url.partition(":///")
         if not head.startswith("sqlite") or not slashes or not path or path.startswith("/"):
             return self
-        return self.model_copy(update={"database": f"{head}:///{(folder / path).as_posix()}"})
+        there = SecretStr(f"{head}:///{(folder / path).as_posix()}")
+        return self.model_copy(update={"database": there})
 
     @property
     def is_local(self) -> bool:
         """True where the page is open to this machine only."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
+        if self.behind_proxy:
             return False
+        return all(_is_of_this_machine(name) for name in (self.host, *self.allowed_hosts))
+
+
+def _is_of_this_machine(name: str) -> bool:
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return False

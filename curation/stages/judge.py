@@ -26,7 +26,7 @@ from data_catalog.decisions import latest_decisions
 from data_catalog.schema import FEATURES, GROUPS, Reason, Verdict
 
 # Raised when verdicts may differ for the same measures: a stored build is then judged anew.
-JUDGE_REVISION: Final = 1
+JUDGE_REVISION: Final = 2
 
 # Only the search for like pictures needs these, and only of new items; they are most of a row.
 _FOR_SEARCHES: Final = frozenset(CANDIDATE_COLUMNS) - {"item_id", "width", "height", "pixel_hash"}
@@ -147,7 +147,7 @@ def judge(
     """Judge every item.
 
     Items that a rule on one image rejects take no part in grouping: a picture that is out must
-    not take a copy that is in with it. Items that a person decided always take part.
+    not take a copy that is in with it. Items that a person accepted always take part.
 
     Parameters
     ----------
@@ -158,9 +158,9 @@ def judge(
     count = features.num_rows
     findings = judging.judge_images(features, rules)
     ids = features["item_id"].to_numpy(zero_copy_only=False)
-    decided = np.array([item_id in items.decisions for item_id in ids], dtype=np.bool_)
+    accepted = np.array([_is_accepted(items, item_id) for item_id in ids], dtype=np.bool_)
     has_picture = np.asarray(pc.is_null(features["failure"]).to_numpy(zero_copy_only=False))
-    grouped = has_picture & (decided | ~findings.rejected(count))
+    grouped = has_picture & (accepted | ~findings.rejected(count))
     # All pictures are related, also those that are out: a threshold that lets them in again finds
     # their pairs known.
     pairs = relate(features.filter(pa.array(has_picture)))
@@ -189,10 +189,15 @@ def _group(
 ) -> pa.Table:
     if features.num_rows == 0:
         return GROUPS.empty_table()
-    # Keepers are chosen among what people decided first. A rejected one too: otherwise a copy that
-    # is larger would be the keeper, and come in in its place.
-    groups = group(features, pairs, items.decided, duplicates, flagged=flagged)
+    # Only those that the word was said about: copies of one another follow the same word.
+    accepted = [item_id for item_id in items.decided if _is_accepted(items, item_id)]
+    groups = group(features, pairs, accepted, duplicates, flagged=flagged)
     return groups.sort_by("item_id")
+
+
+def _is_accepted(items: ItemSet, item_id: str) -> bool:
+    """Tell whether a person accepted it, or a copy with the same pixels."""
+    return item_id in items.decisions and items.decisions[item_id][0] == Verdict.ACCEPTED.value
 
 
 def _without_twins(items: ItemSet, groups: pa.Table) -> dict[str, tuple[str, str]]:

@@ -66,20 +66,24 @@ class _Test:
 
 def queue_infos(rules: Rules) -> list[QueueInfo]:
     """Describe the queues: one for each rule that is on, then those of the discriminator."""
-    return [
-        QueueInfo(
-            reason=tests[0].reason,
-            title=title(tests[0].reason),
-            meaning=tests[0].meaning,
-            action=tests[0].action,
-            kind="clusters" if tests[0].reason in _OF_CLUSTERS else "items",
-            measure=None if tests[0].column is None else measure(tests[0].column).title,
-            unit="" if tests[0].column is None else measure(tests[0].column).unit,
-            order="low" if tests[0].breaks == "<" else "high",
-            limit=tests[0].limit,
-        )
-        for tests in _tests(rules).values()
-    ]
+    return [_queue_info(tests) for tests in _tests(rules).values()]
+
+
+def _queue_info(tests: Sequence[_Test]) -> QueueInfo:
+    first = tests[0]
+    # Several measures have no common unit, limit or side; each item tells which one it broke.
+    column = first.column if len(tests) == 1 else None
+    return QueueInfo(
+        reason=first.reason,
+        title=title(first.reason),
+        meaning=first.meaning,
+        action=first.action,
+        kind="clusters" if first.reason in _OF_CLUSTERS else "items",
+        measure=None if column is None else measure(column).title,
+        unit="" if column is None else measure(column).unit,
+        order="low" if column is not None and first.breaks == "<" else "high",
+        limit=None if column is None else first.limit,
+    )
 
 
 def review_items(
@@ -179,7 +183,7 @@ def _aligned(table: pa.Table, key: str, ids: Any) -> pa.Table:
 
 
 def _scores(catalog: Catalog, ids: Any) -> pa.Table:
-    """Read the scores by the newest model."""
+    """Read the scores by the newest model: scores bear no time, so that its name has to tell."""
     scores = catalog.table("scores").read(["item_id", "model", "mean", "percentile"])
     if scores.num_rows:
         newest = pc.max(scores["model"]).as_py()

@@ -15,7 +15,7 @@ from review_ui.security import cookie_of
 from review_ui.sessions import Session
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem} for status in (400, 401, 403, 404, 413, 415, 422, 503, 507)
+    status: {"model": Problem} for status in (400, 401, 403, 404, 409, 413, 415, 422, 503, 507)
 }
 
 
@@ -53,25 +53,42 @@ async def admin_of(session: SessionDep) -> Session:
 AdminDep = Annotated[Session, Depends(admin_of)]
 
 
-def to_cursor(key: tuple[float, int] | tuple[float, str] | None) -> str | None:
-    """Write the place where a page ends."""
+def build_changed() -> HTTPException:
+    """Make the answer to who goes on in a build that is no longer under review: 409."""
+    return HTTPException(
+        409,
+        {
+            "error": "build_changed",
+            "message": "another build is under review now; begin again with the first page",
+        },
+    )
+
+
+def to_cursor(build: int, key: tuple[float, int] | tuple[float, str] | None) -> str | None:
+    """Write the place where a page of a build ends."""
     if key is None:
         return None
-    return base64.urlsafe_b64encode(json.dumps(key).encode()).decode()
+    return base64.urlsafe_b64encode(json.dumps([build, *key]).encode()).decode()
 
 
-def from_cursor(cursor: str | None, kind: type[int] | type[str]) -> Any:
-    """Read what `to_cursor` wrote; 422 where it did not."""
+def from_cursor(cursor: str | None, kind: type[int] | type[str], build: int) -> Any:
+    """Read what `to_cursor` wrote; 422 where it did not, 409 where it was of another build."""
     if cursor is None:
         return None
     try:
-        number, key = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-        if isinstance(key, bool) or not isinstance(key, kind) or abs(float(number)) > 1e300:
+        of, number, key = json.loads(base64.urlsafe_b64decode(cursor.encode()))
+        if not _is_row(of) or abs(float(number)) > 1e300:
             raise ValueError("not a place")
-        if isinstance(key, int) and not 0 <= key < 2**63:
+        if not (_is_row(key) if kind is int else isinstance(key, str)):
             raise ValueError("no row")
-        return float(number), key
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise HTTPException(
             422, {"error": "wrong_cursor", "message": "`after` must be `next` of an earlier page"}
         ) from error
+    if of != build:
+        raise build_changed()
+    return float(number), key
+
+
+def _is_row(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63

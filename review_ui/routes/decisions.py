@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import asdict
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
-from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
 from review_ui import views
@@ -17,6 +18,7 @@ from review_ui.routes.common import PROBLEMS, AdminDep, DeskDep, SessionDep
 from review_ui.schemas import (
     DecisionsIn,
     DecisionsOut,
+    Facet,
     HistoryOut,
     ImportIn,
     ImportOut,
@@ -87,7 +89,7 @@ def show_history(
 def list_tags(
     desk: DeskDep,
     _session: SessionDep,
-    prefix: Annotated[str, Query(max_length=exchange.LONGEST_TAG)] = "",
+    prefix: Annotated[Facet, Query(max_length=exchange.LONGEST_TAG)] = "",
 ) -> dict[str, Any]:
     """Give tags that begin like this, the most used first; those that came with pictures last."""
     current = desk.builds.get()[0]
@@ -127,20 +129,16 @@ def _exported(desk: Desk, form: Literal["csv", "jsonl"], whole_history: bool) ->
 
 @router.post("/decisions/import", response_model=ImportOut)
 async def take_in(body: ImportIn, desk: DeskDep, admin: AdminDep) -> dict[str, Any]:
-    """Take in a file of decisions; a line that cannot be read keeps nothing else out."""
-    decisions, report = await run_in_threadpool(exchange.parse, body.text, body.format, admin.name)
+    """Take in a file of decisions; a line that cannot be read keeps nothing else out.
 
-    def work(connection: Connection) -> exchange.ImportReport:
-        return exchange.take_in(connection, decisions, admin.name, report)
-
-    await asyncio.wrap_future(desk.writer.write(work))
-    desk.counts.forget()
-    return {
-        "read": report.read,
-        "saved": report.saved,
-        "known": report.known,
-        "outdated": report.outdated,
-        "unknown": report.unknown,
-        "overruled": report.overruled,
-        "errors": [{"line": line, "message": message} for line, message in report.errors],
-    }
+    It is written in pieces, between which others are served. Where one cannot be, those before it
+    stay: sent again, the file goes on there.
+    """
+    decisions, report = await run_in_threadpool(exchange.parse, body.text, body.format)
+    try:
+        for piece in exchange.pieces(decisions):
+            work = partial(exchange.take_in, decisions=piece, reviewer=admin.name)
+            report.add(await asyncio.wrap_future(desk.writer.write(work)))
+    finally:
+        desk.counts.forget()
+    return asdict(report)

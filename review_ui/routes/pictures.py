@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
+from anyio import to_thread
 from fastapi import APIRouter, Query, Response
-from starlette.concurrency import run_in_threadpool
 
 from review_ui.desk import Desk
+from review_ui.errors import BusyError
 from review_ui.pictures import Kind
 from review_ui.routes.common import PROBLEMS, DeskDep, SessionDep
 from review_ui.schemas import ItemId
 
 router = APIRouter(tags=["pictures"], responses=PROBLEMS)
 
+# So many originals wait for their turn at most: a dozen reviewers who compare.
+_WAITING: Final = 24
 # The address holds a hash of the picture: it may be kept for good, but by its viewer only.
 _FOR_GOOD: Final = "private, max-age=31536000, immutable"
 
@@ -30,7 +33,10 @@ async def show(
     # Nearly always its place is known from the page that it is on, and it costs one short read.
     found = _at_hand(desk, item, kind)
     if found is None:
-        found = await run_in_threadpool(_find, desk, item, kind)
+        limiter = desk.pictures.limiter if kind == "original" else None
+        if limiter is not None and limiter.statistics().tasks_waiting >= _WAITING:
+            raise BusyError("too many originals are asked for at once; try again in a moment")
+        found = await to_thread.run_sync(_find, desk, item, kind, limiter=limiter)
     data, media_type = found
     return Response(
         data,

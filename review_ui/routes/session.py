@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Request, Response
 
 from review_ui.desk import Desk
-from review_ui.errors import AccessError
+from review_ui.errors import AccessError, WrongTokenError
 from review_ui.routes.common import PROBLEMS, DeskDep, SessionDep
 from review_ui.schemas import LoginIn, Problem, SessionOut
 from review_ui.security import cookie_of
@@ -37,10 +37,10 @@ def log_in(body: LoginIn, request: Request, response: Response, desk: DeskDep) -
         )
     try:
         secret, session = desk.sessions.open(body.name, body.token)
+    except WrongTokenError as error:
+        desk.sessions.tries.fail(address)
+        raise HTTPException(401, {"error": "wrong_token", "message": str(error)}) from error
     except AccessError as error:
-        if "token" in str(error):
-            desk.sessions.tries.fail(address)
-            raise HTTPException(401, {"error": "wrong_token", "message": str(error)}) from error
         raise HTTPException(422, {"error": "wrong_name", "message": str(error)}) from error
     response.set_cookie(
         COOKIE,

@@ -11,6 +11,7 @@ from review_ui import views
 from review_ui.routes.common import PROBLEMS, DeskDep, SessionDep
 from review_ui.schemas import StatisticsOut
 from review_ui.store import clock, history, queues
+from review_ui.store.settling import ALL
 
 router = APIRouter(prefix="/api", tags=["statistics"], responses=PROBLEMS)
 
@@ -21,8 +22,8 @@ def show(desk: DeskDep, session: SessionDep) -> dict[str, Any]:
     current = desk.builds.get()[0]
     today = clock.to_micros(datetime.combine(datetime.now(UTC).date(), time()))
     with desk.database.reading() as connection:
-        mine = [pace for pace in history.paces(connection, today) if pace.reviewer == session.name]
-        paces = history.paces(connection, 0)
+        mine = history.paces(connection, since=today, reviewer=session.name)
+        paces = history.paces(connection)
         words = history.last_words(connection)
         differing = history.disputed(words)
         items = [item for item, _ in differing]
@@ -33,7 +34,7 @@ def show(desk: DeskDep, session: SessionDep) -> dict[str, Any]:
             {"name": pace.reviewer, "last_at": clock.to_text(pace.last_at), **_pace(pace)}
             for pace in paces
         ],
-        "left": desk.counts.get().items.get(queues.ALL, {}).get("open", 0),
+        "left": desk.counts.get().items.get(ALL, {}).get("open", 0),
         "agreement": [
             {
                 "first": found.first,

@@ -30,15 +30,26 @@ def back_up(database: Database, target: Path) -> int:
     try:
         with translated_plain(str(target)):
             _copy(source, partial)
-        with contextlib.suppress(FileExistsError):
-            # Unlike a rename, a link never takes the place of what somebody else put there.
-            os.link(partial, target)
-            return target.stat().st_size
-        raise StoreError(f"{target} exists already; name another file")
+        _name(partial, target)
+        return target.stat().st_size
+    except FileExistsError as error:
+        raise StoreError(f"{target} exists already; name another file") from error
     except OSError as error:
         raise StoreError(f"{target}: {error.strerror}; choose another place") from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _name(partial: Path, target: Path) -> None:
+    """Give the file its name; never in place of what somebody else put there meanwhile."""
+    try:
+        os.link(partial, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        # Some file systems have no links: there the name is taken first.
+        target.open("xb").close()
+        partial.replace(target)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -13,6 +13,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnectionError
 
 from review_ui.errors import DiskFullError, StoreBusyError, StoreError
 
@@ -23,6 +24,11 @@ _MIGRATES: Final = 0x6E6F6E66
 
 _BUSY_MS: Final = 5_000
 _CACHE_KIB: Final = 65_536
+# Together more than the 40 threads of the server, exports under way, and the writer.
+_CONNECTIONS: Final = {"pool_size": 12, "max_overflow": 40}
+# Of PostgreSQL: a lock that was not to be had in time.
+_LOCKED: Final = "55P03"
+_FULL: Final = "53100"
 
 
 class Database:
@@ -50,8 +56,12 @@ class Database:
         StoreError
             If the database refuses.
         """
-        with translated(), self.engine.connect() as connection:
-            yield connection
+        with translated(), self.engine.connect() as plain:
+            if self.is_sqlite:
+                yield plain
+            else:
+                # By default each statement would see what others have committed meanwhile.
+                yield plain.execution_options(isolation_level="REPEATABLE READ")
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -68,6 +78,7 @@ class Database:
             connection = plain.execution_options(**{_WRITES: True})
             with connection.begin():
                 if not self.is_sqlite:
+                    connection.execute(text(f"SET LOCAL lock_timeout = {_BUSY_MS}"))
                     connection.execute(text(f"SELECT pg_advisory_xact_lock({_WRITER})"))
                 yield connection
 
@@ -120,15 +131,14 @@ def open_database(url: str) -> Database:
 def _engine(url: Any) -> Engine:
     if url.get_backend_name() == "postgresql":
         try:
-            return create_engine(url, pool_size=12, max_overflow=20, pool_pre_ping=True)
+            return create_engine(url, pool_pre_ping=True, **_CONNECTIONS)
         except ModuleNotFoundError as error:
             raise StoreError(
                 f"PostgreSQL needs {error.name}: pip install 'nonesuch[postgres]'"
             ) from error
     engine = create_engine(
         url,
-        pool_size=12,
-        max_overflow=40,
+        **_CONNECTIONS,
         connect_args={"timeout": _BUSY_MS / 1000, "check_same_thread": False},
     )
     event.listen(engine, "connect", _on_connect)
@@ -181,6 +191,10 @@ def translated(where: str = "the review database") -> Iterator[None]:
         yield
     except DBAPIError as error:
         raise _meaning(error, where) from error
+    except NoConnectionError as error:
+        raise StoreBusyError(
+            f"all connections to {where} are in use; try again in a moment"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -196,9 +210,11 @@ def _meaning(error: DBAPIError | sqlite3.Error, where: str) -> StoreError:
     cause = error.orig if isinstance(error, DBAPIError) else error
     said = " ".join(str(cause).split())
     state = getattr(cause, "sqlstate", None)
-    if "disk is full" in said or "disk I/O error" in said or state == "53100":
+    if "disk is full" in said or state == _FULL:
         return DiskFullError(f"{where}: {said}; free some room, nothing was written")
-    if "locked" in said or "busy" in said:
+    if "disk I/O error" in said:
+        return StoreError(f"{where}: {said}; the disk fails or is gone, nothing was written")
+    if "locked" in said or "busy" in said or state == _LOCKED:
         return StoreBusyError(f"{where} is locked by another program; try again in a moment")
     if "readonly" in said or "read-only" in said:
         return StoreError(f"{where} is read-only; give the server the right to write there")

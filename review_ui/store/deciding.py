@@ -43,7 +43,6 @@ class Outcome(StrEnum):
     SAVED = "saved"
     REPLAYED = "replayed"  # was saved before
     CONFLICT = "conflict"  # another one holds for the item
-    UNKNOWN_ITEM = "unknown_item"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +51,14 @@ class Decision:
 
     Attributes
     ----------
+    reasons : tuple of str or None
+        None is as before where the verdict is as before, and else none.
+    tags : tuple of str or None
+        None is as before.
+    note : str or None
+        None is as before.
+    reviewer : str or None
+        Who said it, where that is not who sends it.
     base : str or None
         uuid of the event that its maker believes to hold; None where there is none.
     undoes : str or None
@@ -65,9 +72,10 @@ class Decision:
     uuid: str
     item: str
     verdict: Spoken
-    reasons: tuple[str, ...] = ()
-    tags: tuple[str, ...] = ()
-    note: str = ""
+    reasons: tuple[str, ...] | None = None
+    tags: tuple[str, ...] | None = None
+    note: str | None = None
+    reviewer: str | None = None
     base: str | None = None
     undoes: str | None = None
     batch: str = ""
@@ -82,8 +90,7 @@ class Submission:
     Attributes
     ----------
     force : bool
-        Take them whatever holds, and also for items that are not in the build: what was decided
-        elsewhere comes in.
+        Take them whatever holds: what was decided elsewhere comes in.
     """
 
     reviewer: str
@@ -120,7 +127,7 @@ class _Books:
     """What is known before, and what is to be written after."""
 
     states: dict[str, State]
-    known_items: Mapping[str, str | None]  # item -> hash of its pixels
+    pixels: Mapping[str, str | None]  # item -> hash of its pixels
     seen: dict[str, str]  # uuid -> item, of events that are written already
     events: list[dict[str, Any]] = field(default_factory=list)
     changed: dict[str, State] = field(default_factory=dict)
@@ -130,6 +137,7 @@ class _Books:
 def decide(connection: Connection, submissions: Sequence[Submission]) -> list[list[Result]]:
     """Take what was sent, in order; one list of results for each submission.
 
+    An item need not be in the build: it may have left since it was shown, and may come back.
     The connection must be the only writer.
     """
     wanted = [decision for sent in submissions for decision in sent.decisions]
@@ -137,8 +145,8 @@ def decide(connection: Connection, submissions: Sequence[Submission]) -> list[li
     items = sorted({decision.item for decision in wanted})
     books = _Books(
         states=states_of(connection, items),
-        known_items=_pixels_of(connection, build, items),
-        seen=_seen(connection, [decision.uuid for decision in wanted]),
+        pixels=_pixels_of(connection, build, items),
+        seen=events_by_uuid(connection, [decision.uuid for decision in wanted]),
     )
     results = [
         [_take(books, sent, decision) for decision in sent.decisions] for sent in submissions
@@ -189,7 +197,8 @@ def _pixels_of(
     return found
 
 
-def _seen(connection: Connection, uuids: Sequence[str]) -> dict[str, str]:
+def events_by_uuid(connection: Connection, uuids: Sequence[str]) -> dict[str, str]:
+    """Give the items of events that are written already."""
     found: dict[str, str] = {}
     for chunk in chunks(uuids):
         query = select(decision_event.c.uuid, decision_event.c.item_id)
@@ -202,12 +211,10 @@ def _take(books: _Books, sent: Submission, decision: Decision) -> Result:
     if decision.uuid in books.seen:
         same = books.seen[decision.uuid] == decision.item
         return Result(decision.uuid, Outcome.REPLAYED if same else Outcome.CONFLICT, state)
-    if decision.item not in books.known_items and not sent.force:
-        return Result(decision.uuid, Outcome.UNKNOWN_ITEM, state)
     if decision.base != state.head and not sent.force:
         return Result(decision.uuid, Outcome.CONFLICT, state)
     after = _after(state, sent, decision)
-    books.events.append(_event(sent, decision, state, after))
+    books.events.append(_event(sent.origin, decision, state, after))
     books.seen[decision.uuid] = decision.item
     books.states[decision.item] = books.changed[decision.item] = after
     books.tags.update(set(after.tags) - set(state.tags))
@@ -220,29 +227,31 @@ def _after(state: State, sent: Submission, decision: Decision) -> State:
     # The catalog takes the latest word of an item by its time, so that times must rise.
     if state.decided_at is not None:
         at = max(at, state.decided_at + 1)
+    reasons = state.reasons if decision.verdict == state.verdict else ()
+    tags = state.tags if decision.tags is None else tuple(dict.fromkeys(decision.tags))
     return State(
         item=decision.item,
         head=decision.uuid,
         verdict=decision.verdict,
-        reasons=decision.reasons,
-        tags=tuple(dict.fromkeys(decision.tags)),
-        note=decision.note,
-        reviewer=sent.reviewer,
+        reasons=reasons if decision.reasons is None else decision.reasons,
+        tags=tags,
+        note=state.note if decision.note is None else decision.note,
+        reviewer=decision.reviewer or sent.reviewer,
         decided_at=at,
     )
 
 
-def _event(sent: Submission, decision: Decision, before: State, after: State) -> dict[str, Any]:
+def _event(origin: Origin, decision: Decision, before: State, after: State) -> dict[str, Any]:
     return {
         "uuid": decision.uuid,
         "batch": decision.batch or decision.uuid,
         "item_id": decision.item,
         "verdict": decision.verdict,
-        "reasons": pack_list(decision.reasons),
+        "reasons": pack_list(after.reasons),
         "tags": pack_list(after.tags),
-        "note": decision.note,
-        "reviewer": sent.reviewer,
-        "origin": sent.origin,
+        "note": after.note,
+        "reviewer": after.reviewer,
+        "origin": origin,
         "base": before.head,
         "undoes": decision.undoes,
         "client_ms": decision.client_ms,
@@ -264,7 +273,7 @@ def _write(connection: Connection, books: _Books) -> None:
             "note": state.note,
             "reviewer": state.reviewer,
             "decided_at": state.decided_at,
-            "pixels": books.known_items.get(state.item),
+            "pixels": books.pixels.get(state.item),
         }
         for state in books.changed.values()
     ]

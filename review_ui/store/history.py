@@ -9,7 +9,7 @@ from itertools import combinations, pairwise
 from statistics import median
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, and_, func, select
 
 from review_ui.store import clock
 from review_ui.store.models import decision_event
@@ -17,6 +17,8 @@ from review_ui.store.models import decision_event
 # A longer pause than this ends a spell of work, so that lunch does not count as slow deciding.
 _PAUSE: Final = 120 * clock.SECOND
 _DISPUTED: Final = 60
+# Decisions of each reviewer that tell the pace: to read a million of them takes seconds.
+RECENT: Final = 5_000
 
 
 def events(
@@ -56,6 +58,21 @@ def events(
     return list(connection.execute(query).all())
 
 
+@dataclass(frozen=True, slots=True)
+class Events:
+    """How many events there are, and the number of the last one that was counted."""
+
+    count: int = 0
+    last: int = 0
+
+
+def counted(connection: Connection, known: Events) -> Events:
+    """Count the events that came since. Numbers may be left out, so that the last is no count."""
+    query = select(func.count(), func.max(decision_event.c.seq))
+    more, last = connection.execute(query.where(decision_event.c.seq > known.last)).one()
+    return Events(known.count + more, last or known.last)
+
+
 def aliased_event(name: str) -> Any:
     """Give the table of events under another name, to join it with itself."""
     return decision_event.alias(name)
@@ -68,9 +85,9 @@ class Pace:
     Attributes
     ----------
     per_minute : float
-        Over the time spent deciding; longer pauses are left out.
+        Over the time spent deciding; longer pauses are left out. Of the last `RECENT` decisions.
     median_ms : float or None
-        From shown to decided.
+        From shown to decided, of the last `RECENT` decisions.
     """
 
     reviewer: str
@@ -80,33 +97,26 @@ class Pace:
     last_at: int
 
 
-def paces(connection: Connection, since: int) -> list[Pace]:
+def paces(connection: Connection, since: int = 0, reviewer: str | None = None) -> list[Pace]:
     """Tell how fast each reviewer decided since a time, the most diligent first."""
-    query = (
-        select(
-            decision_event.c.reviewer,
-            decision_event.c.decided_at,
-            decision_event.c.client_ms,
+    on_page = and_(decision_event.c.origin == "page", decision_event.c.decided_at >= since)
+    totals = select(
+        decision_event.c.reviewer, func.count(), func.max(decision_event.c.decided_at)
+    ).where(on_page)
+    if reviewer is not None:
+        totals = totals.where(decision_event.c.reviewer == reviewer)
+    found = []
+    for name, decisions, last_at in connection.execute(totals.group_by(decision_event.c.reviewer)):
+        recent = (
+            select(decision_event.c.decided_at, decision_event.c.client_ms)
+            .where(on_page, decision_event.c.reviewer == name)
+            .order_by(decision_event.c.seq.desc())
+            .limit(min(decisions, RECENT))
         )
-        .where(decision_event.c.decided_at >= since, decision_event.c.origin == "page")
-        .order_by(decision_event.c.seq)
-    )
-    times: dict[str, list[int]] = defaultdict(list)
-    spent: dict[str, list[int]] = defaultdict(list)
-    for reviewer, at, ms in connection.execute(query):
-        times[reviewer].append(at)
-        if ms is not None:
-            spent[reviewer].append(ms)
-    found = [
-        Pace(
-            reviewer,
-            len(when),
-            round(rate(when), 1),
-            median(spent[reviewer]) if spent[reviewer] else None,
-            when[-1],
-        )
-        for reviewer, when in times.items()
-    ]
+        rows = connection.execute(recent).all()[::-1]
+        spent = [row.client_ms for row in rows if row.client_ms is not None]
+        pace = round(rate([row.decided_at for row in rows]), 1)
+        found.append(Pace(name, decisions, pace, median(spent) if spent else None, last_at))
     return sorted(found, key=lambda pace: (-pace.decisions, pace.reviewer))
 
 
@@ -144,7 +154,7 @@ def last_words(connection: Connection) -> dict[str, dict[str, str]]:
     several = (
         select(decision_event.c.item_id)
         .group_by(decision_event.c.item_id)
-        .having(func.count(decision_event.c.reviewer.distinct()) > 1)
+        .having(func.min(decision_event.c.reviewer) != func.max(decision_event.c.reviewer))
     )
     query = (
         select(decision_event.c.item_id, decision_event.c.reviewer, decision_event.c.verdict)

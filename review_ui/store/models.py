@@ -90,7 +90,7 @@ lease = Table(
     Column("item_id", Text, primary_key=True),
     Column("reviewer", Text, nullable=False),
     Column("until", BigInteger, nullable=False),
-    Index(None, "reviewer"),
+    Index(None, "until"),
 )
 
 session = Table(
@@ -114,6 +114,7 @@ build = Table(
     Column("total", Integer, nullable=False, default=0),
     Column("queues", Text, nullable=False),  # JSON of the rules
     Column("message", Text, nullable=False, default=""),
+    Column("progressed_at", BigInteger, nullable=False),  # while it is read: when rows last came
     sqlite_autoincrement=True,
 )
 
@@ -196,6 +197,23 @@ cluster = Table(
     sqlite_with_rowid=False,
 )
 
+# Kept up to date with every decision: counting a million items anew takes too long for a page that
+# asks every few seconds.
+queue_count = Table(
+    "queue_count",
+    metadata,
+    Column("build", Integer, primary_key=True, autoincrement=False),
+    Column("reason", String(32), primary_key=True),  # or all
+    Column("open", Integer, nullable=False),
+    Column("accepted", Integer, nullable=False),
+    Column("rejected", Integer, nullable=False),
+    Column("unsettled", Integer, nullable=False),  # clusters
+    Column("settled", Integer, nullable=False),
+    Column("low", Float),  # of badness
+    Column("high", Float),
+    sqlite_with_rowid=False,
+)
+
 facet = Table(
     "facet",
     metadata,
@@ -206,7 +224,7 @@ facet = Table(
     sqlite_with_rowid=False,
 )
 
-PROJECTION: Final = (review_item, queue_entry, cluster, facet)
+PROJECTION: Final = (review_item, queue_entry, cluster, queue_count, facet)
 
 
 def pack_list(values: Iterable[str]) -> str:

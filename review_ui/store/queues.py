@@ -7,7 +7,7 @@ decided in the meantime shifts nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from typing import Any, Final, Literal
@@ -33,17 +33,20 @@ from review_ui.store.deciding import chunks, upsert
 from review_ui.store.models import (
     build,
     cluster,
-    decision_event,
     facet,
     item_state,
     lease,
+    queue_count,
     queue_entry,
     review_item,
     tag,
 )
-from review_ui.store.settling import COLOURWAY, DUPLICATES
+from review_ui.store.settling import ALL, COLOURWAY, DUPLICATES
 
-ALL: Final = "all"
+# Leases that ended are removed as others are taken, so many at a time; not at once: who comes back
+# from a pause may still renew them.
+_SWEPT: Final = 500
+_ENDED: Final = 3_600 * clock.SECOND
 Standing = Literal["open", "accepted", "rejected"]
 Order = Literal["worst", "borderline"]
 
@@ -80,7 +83,7 @@ class PageRequest:
     order: Order = "worst"
     limit: int = 60
     after: tuple[float, int] | None = None
-    filters: Filters = field(default_factory=Filters)
+    filters: Filters = field(default_factory=Filters)  # low and high are of badness
     skip: Sequence[str] = ()
 
 
@@ -104,6 +107,20 @@ class Build:
     total: int
     queues: Sequence[dict[str, Any]]
     message: str
+    progressed_at: int
+
+    def queue(self, reason: str) -> dict[str, Any]:
+        """Give the rule behind a queue.
+
+        Raises
+        ------
+        NotFoundError
+            If the build has no such queue.
+        """
+        for info in self.queues:
+            if info["reason"] == reason:
+                return info
+        raise NotFoundError(f"there is no queue {reason!r}; GET /api/queues lists them")
 
 
 def builds(connection: Connection) -> tuple[Build | None, Build | None]:
@@ -154,7 +171,7 @@ def page(connection: Connection, number: int, request: PageRequest, reviewer: st
             queue_entry.c.reason == request.queue,
             queue_entry.c.standing == request.standing,
         )
-    query = _narrowed(connection, query, number, request)
+    query = _narrowed(query, request)
     if request.standing == "open":
         query = query.where(_free(reviewer))
     if request.skip:
@@ -190,9 +207,7 @@ def _free(reviewer: str) -> ColumnElement[bool]:
     )
 
 
-def _narrowed(
-    connection: Connection, query: Select[Any], number: int, request: PageRequest
-) -> Select[Any]:
+def _narrowed(query: Select[Any], request: PageRequest) -> Select[Any]:
     wanted = request.filters
     for name in ("source", "label", "brand"):
         value = getattr(wanted, name)
@@ -212,8 +227,10 @@ def _narrowed(
         query = query.where(review_item.c.observed_at >= _midnight(wanted.since))
     if wanted.until is not None:
         query = query.where(review_item.c.observed_at < _midnight(wanted.until, days=1))
-    if request.queue != ALL and (wanted.low is not None or wanted.high is not None):
-        query = query.where(*_between(connection, number, request))
+    if request.queue != ALL and wanted.low is not None:
+        query = query.where(queue_entry.c.badness >= wanted.low)
+    if request.queue != ALL and wanted.high is not None:
+        query = query.where(queue_entry.c.badness <= wanted.high)
     return query
 
 
@@ -221,80 +238,42 @@ def _midnight(day: date, days: int = 0) -> int:
     return clock.to_micros(datetime.combine(day, time()) + timedelta(days=days))
 
 
-def _between(connection: Connection, number: int, request: PageRequest) -> list[Any]:
-    """Turn a range of measured values into one of badness."""
-    low, high = request.filters.low, request.filters.high
-    if queue_info(connection, number, request.queue)["order"] == "low":
-        low, high = (None if high is None else -high), (None if low is None else -low)
-    conditions = []
-    if low is not None:
-        conditions.append(queue_entry.c.badness >= low)
-    if high is not None:
-        conditions.append(queue_entry.c.badness <= high)
-    return conditions
-
-
-def queue_info(connection: Connection, number: int, queue: str) -> dict[str, Any]:
-    """Give the rule behind a queue.
-
-    Raises
-    ------
-    NotFoundError
-        If the build has no such queue.
-    """
-    text = connection.execute(select(build.c.queues).where(build.c.number == number)).scalar_one()
-    for info in json.loads(text):
-        if info["reason"] == queue:
-            return dict(info)
-    raise NotFoundError(f"there is no queue {queue!r}; GET /api/queues lists them")
+def turned(
+    info: Mapping[str, Any], low: float | None, high: float | None
+) -> tuple[float | None, float | None]:
+    """Turn a range of what a queue measures into one of badness, or back."""
+    if info["order"] == "high":
+        return low, high
+    return None if high is None else -high, None if low is None else -low
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many items of each queue stand where; of clusters, how many are settled."""
+    """How many items of each queue stand where; of clusters, how many are settled.
+
+    Attributes
+    ----------
+    ranges : dict of str to (float, float)
+        Least and greatest badness of queues that have any items.
+    """
 
     items: dict[str, dict[str, int]]
     clusters: dict[str, dict[bool, int]]
     ranges: dict[str, tuple[float, float]]
-    decisions: int = 0
 
 
 def count(connection: Connection, number: int) -> Counts:
-    """Count all queues. A scan of one index: ask for it rarely."""
-    items: dict[str, dict[str, int]] = {}
-    ranges: dict[str, tuple[float, float]] = {}
-    by_queue = (
-        select(
-            queue_entry.c.reason,
-            queue_entry.c.standing,
-            func.count(),
-            func.min(queue_entry.c.badness),
-            func.max(queue_entry.c.badness),
-        )
-        .where(queue_entry.c.build == number)
-        .group_by(queue_entry.c.reason, queue_entry.c.standing)
-    )
-    for reason, standing, entries, low, high in connection.execute(by_queue):
-        items.setdefault(reason, {})[standing] = entries
-        known = ranges.get(reason, (low, high))
-        ranges[reason] = (min(known[0], low), max(known[1], high))
-    everything = (
-        select(review_item.c.standing, func.count())
-        .where(review_item.c.build == number)
-        .group_by(review_item.c.standing)
-    )
-    items[ALL] = {row[0]: row[1] for row in connection.execute(everything)}
-    settled = (
-        select(cluster.c.reason, cluster.c.settled, func.count())
-        .where(cluster.c.build == number)
-        .group_by(cluster.c.reason, cluster.c.settled)
-    )
-    clusters: dict[str, dict[bool, int]] = {}
-    for reason, done, entries in connection.execute(settled):
-        clusters.setdefault(reason, {})[bool(done)] = entries
-    # Numbers of events are given once and never again, so that the last one counts them all.
-    events = connection.execute(select(func.max(decision_event.c.seq))).scalar() or 0
-    return Counts(items, clusters, ranges, events)
+    """Give the counts of all queues."""
+    found = Counts({}, {}, {})
+    for row in connection.execute(select(queue_count).where(queue_count.c.build == number)):
+        standings = {"open": row.open, "accepted": row.accepted, "rejected": row.rejected}
+        found.items[row.reason] = {word: items for word, items in standings.items() if items}
+        clusters = {False: row.unsettled, True: row.settled}
+        if any(clusters.values()):
+            found.clusters[row.reason] = {done: size for done, size in clusters.items() if size}
+        if row.low is not None:
+            found.ranges[row.reason] = (row.low, row.high)
+    return found
 
 
 def given_tags(connection: Connection, prefix: str, limit: int) -> list[tuple[str, int]]:
@@ -338,6 +317,10 @@ class ClusterRows:
     rows: Sequence[Row[Any]]
 
 
+# Clusters of a page, and the key that the next one goes on from.
+ClustersPage = tuple[list[ClusterRows], tuple[float, str] | None]
+
+
 def clusters(
     connection: Connection,
     number: int,
@@ -347,7 +330,7 @@ def clusters(
     limit: int,
     after: tuple[float, str] | None,
     most: int,
-) -> tuple[list[ClusterRows], tuple[float, str] | None]:
+) -> ClustersPage:
     """Give clusters of a queue, the least certain first, with at most `most` members of each."""
     query = select(cluster).where(
         cluster.c.build == number, cluster.c.reason == reason, cluster.c.settled.is_(settled)
@@ -390,15 +373,25 @@ def kind_of(reason: str) -> Literal["duplicate", "colourway"]:
 def members(
     connection: Connection, number: int, kind: str, key: str, most: int
 ) -> Sequence[Row[Any]]:
-    """Give the members of a cluster, the one to keep first."""
+    """Give the members of a cluster: the one to keep, then those that nobody has decided.
+
+    Of a cluster that is too large to be shown whole, the others come as those are decided.
+    """
     column = review_item.c.duplicate if kind == "duplicate" else review_item.c.colourway
     query = item_rows().where(review_item.c.build == number, column == key)
     if kind == "duplicate":
         keeper_first = review_item.c.relation.is_not(None)
-        order = [keeper_first, review_item.c.distance, review_item.c.item_id]
+        order = [
+            keeper_first,
+            review_item.c.decided,
+            review_item.c.distance,
+            review_item.c.item_id,
+        ]
     else:
         # Those over the cap have a rank too; copies of colourways have none and come last.
         order = [
+            func.coalesce(review_item.c.colourway_rank, 1) != 0,
+            review_item.c.decided,
             review_item.c.colourway_rank.is_(None),
             review_item.c.colourway_rank,
             review_item.c.item_id,
@@ -415,9 +408,35 @@ def cluster_size(connection: Connection, number: int, kind: str, key: str) -> in
 
 def hold(connection: Connection, items: Sequence[str], reviewer: str, until: int) -> None:
     """Lease items to a reviewer: others are not shown them before `until`."""
+    ended = select(lease.c.item_id).where(lease.c.until < clock.now() - _ENDED).limit(_SWEPT)
+    connection.execute(delete(lease).where(lease.c.item_id.in_(ended)))
     rows = [{"item_id": item, "reviewer": reviewer, "until": until} for item in sorted(items)]
     if rows:
         connection.execute(upsert(connection, lease, ["item_id"]), rows)
+
+
+def hold_free(
+    connection: Connection, rows: Sequence[Row[Any]], standing: Standing, reviewer: str, until: int
+) -> list[Row[Any]]:
+    """Lease those of a page that are still as they were found: there, and held by nobody else.
+
+    Parameters
+    ----------
+    rows
+        Of `page`; at most 500.
+    """
+    ids = [row.id for row in rows]
+    query = (
+        select(review_item.c.id)
+        .outerjoin(lease, lease.c.item_id == review_item.c.item_id)
+        .where(review_item.c.id.in_(ids), review_item.c.standing == standing)
+    )
+    if standing == "open":
+        query = query.where(_free(reviewer))
+    free = set(connection.execute(query).scalars())
+    left = [row for row in rows if row.id in free]
+    hold(connection, [row.item_id for row in left], reviewer, until)
+    return left
 
 
 def renew(connection: Connection, items: Sequence[str], reviewer: str, until: int) -> None:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, and_, bindparam, func, or_, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, func, select, update
 
 from data_catalog.schema import Reason
-from review_ui.store.models import build, cluster, item_state, queue_entry, review_item
+from review_ui.store.models import (
+    build,
+    cluster,
+    item_state,
+    queue_count,
+    queue_entry,
+    review_item,
+)
 
+# The queue that every item stands in.
+ALL: Final = "all"
 OPEN: Final = "open"
 _CHUNK: Final = 500
 
@@ -38,11 +48,15 @@ def settle(connection: Connection, number: int, items: Sequence[str]) -> None:
     items
         Ids of the items about which something was decided.
     """
-    for start in range(0, len(items), _CHUNK):
-        rows = _with_copies(connection, number, items[start : start + _CHUNK])
+    for some in _pieces(items):
+        rows = _with_copies(connection, number, some)
         if rows:
-            _set_standing(connection, rows)
+            _set_standing(connection, number, rows)
             _settle_clusters(connection, number, rows)
+
+
+def _pieces(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    return (values[start : start + _CHUNK] for start in range(0, len(values), _CHUNK))
 
 
 def standing_of(
@@ -55,8 +69,8 @@ def standing_of(
     rule
         Verdict by the rules alone.
     is_pixel_copy
-        Whether the rules leave it out as a copy of one that is kept. Who accepts a picture wants
-        it in, once: an acceptance of the other does not bring this one in.
+        Whether it is a copy of one that is kept. Who accepts a picture wants it in, once: an
+        acceptance of the other leaves this one to the rules.
     own, copied
         Verdict of a person on it, and on a copy with the same pixels; None where there is none.
 
@@ -68,9 +82,10 @@ def standing_of(
     """
     if own is not None:
         return own, True
-    if copied is not None:
-        return ("rejected" if is_pixel_copy else copied), True
-    return (OPEN if rule == "flagged" else rule), False
+    if copied is not None and not (is_pixel_copy and copied == "accepted"):
+        return copied, True
+    standing = OPEN if rule == "flagged" else rule
+    return standing, copied is not None and standing != OPEN
 
 
 def _with_copies(connection: Connection, number: int, items: Sequence[str]) -> list[Row[Any]]:
@@ -82,6 +97,9 @@ def _with_copies(connection: Connection, number: int, items: Sequence[str]) -> l
         review_item.c.relation,
         review_item.c.duplicate,
         review_item.c.colourway,
+        review_item.c.standing,
+        review_item.c.decided,
+        review_item.c.follows,
     )
     here = review_item.c.build == number
     mine = select(*columns).where(here, review_item.c.item_id.in_(items))
@@ -99,9 +117,10 @@ def _with_copies(connection: Connection, number: int, items: Sequence[str]) -> l
     return [*rows, *(row for row in copies if row.id not in known)]
 
 
-def _set_standing(connection: Connection, rows: Sequence[Row[Any]]) -> None:
+def _set_standing(connection: Connection, number: int, rows: Sequence[Row[Any]]) -> None:
     own, by_pixels = _words(connection, rows)
     changes = []
+    moves: dict[int, tuple[str, str]] = {}
     for row in rows:
         item, verdict = by_pixels.get(row.pixels, (None, None)) if row.pixels else (None, None)
         standing, decided = standing_of(
@@ -111,45 +130,84 @@ def _set_standing(connection: Connection, rows: Sequence[Row[Any]]) -> None:
             verdict if item != row.item_id else None,
         )
         follows = item if decided and row.item_id not in own else None
+        if (standing, decided, follows) == (row.standing, bool(row.decided), row.follows):
+            continue
         changes.append({"at": row.id, "standing": standing, "decided": decided, "follows": follows})
-    connection.execute(
-        update(review_item)
-        .where(review_item.c.id == bindparam("at"))
-        .values(
-            standing=bindparam("standing"),
-            decided=bindparam("decided"),
-            follows=bindparam("follows"),
-        ),
-        changes,
-    )
+        if standing != row.standing:
+            moves[row.id] = (row.standing, standing)
+    if changes:
+        connection.execute(
+            update(review_item)
+            .where(review_item.c.id == bindparam("at"))
+            .values(
+                standing=bindparam("standing"),
+                decided=bindparam("decided"),
+                follows=bindparam("follows"),
+            ),
+            changes,
+        )
+    if moves:
+        _move_entries(connection, number, moves)
+
+
+def _move_entries(connection: Connection, number: int, moves: dict[int, tuple[str, str]]) -> None:
+    """Bring entries of queues, and their counts, from one standing to another."""
     connection.execute(
         update(queue_entry)
         .where(queue_entry.c.item == bindparam("at"))
-        .values(standing=bindparam("standing")),
-        [{"at": change["at"], "standing": change["standing"]} for change in changes],
+        .values(standing=bindparam("now")),
+        [{"at": at, "now": after} for at, (_, after) in moves.items()],
     )
+    by: Counter[tuple[str, str]] = Counter()
+    for before, after in moves.values():
+        by.update({(ALL, after): 1})
+        by.subtract({(ALL, before): 1})
+    for some in _pieces(list(moves)):
+        entries = select(queue_entry.c.item, queue_entry.c.reason)
+        for at, reason in connection.execute(entries.where(queue_entry.c.item.in_(some))):
+            before, after = moves[at]
+            by.update({(reason, after): 1})
+            by.subtract({(reason, before): 1})
+    _add_to_counts(connection, number, by)
+
+
+def _add_to_counts(connection: Connection, number: int, by: Counter[tuple[str, str]]) -> None:
+    """Add to counts of queues, by (reason, column)."""
+    for reason in sorted({reason for reason, _ in by}):
+        mine = {column: more for (of, column), more in by.items() if of == reason and more}
+        if mine:
+            connection.execute(
+                update(queue_count)
+                .where(queue_count.c.build == number, queue_count.c.reason == reason)
+                .values({column: queue_count.c[column] + more for column, more in mine.items()})
+            )
 
 
 def _words(
     connection: Connection, rows: Sequence[Row[Any]]
 ) -> tuple[dict[str, str], dict[str, tuple[str, str]]]:
     """Give verdicts by item, and the latest (item, verdict) by hash of the pixels."""
-    ids = [row.item_id for row in rows]
-    pixels = list({row.pixels for row in rows if row.pixels})
-    query = (
-        select(item_state.c.item_id, item_state.c.verdict, item_state.c.pixels)
-        .where(
-            or_(item_state.c.item_id.in_(ids), item_state.c.pixels.in_(pixels)),
-            item_state.c.verdict != "undecided",
-        )
-        .order_by(item_state.c.decided_at, item_state.c.item_id)
+    wanted = (
+        (item_state.c.item_id, [row.item_id for row in rows]),
+        (item_state.c.pixels, list({row.pixels for row in rows if row.pixels})),
     )
+    columns = (item_state.c.decided_at, item_state.c.item_id, item_state.c.verdict)
+    found = {
+        tuple(row)
+        for key, values in wanted
+        for some in _pieces(values)
+        for row in connection.execute(
+            select(*columns, item_state.c.pixels).where(
+                key.in_(some), item_state.c.verdict != "undecided"
+            )
+        )
+    }
     own: dict[str, str] = {}
     by_pixels: dict[str, tuple[str, str]] = {}
-    for row in connection.execute(query):
-        own[row.item_id] = row.verdict
-        if row.pixels:
-            by_pixels[row.pixels] = (row.item_id, row.verdict)
+    for _, item, verdict, pixels in sorted(found, key=lambda row: row[:2]):
+        own[item] = verdict
+        if pixels:
+            by_pixels[pixels] = (item, verdict)
     return own, by_pixels
 
 
@@ -198,3 +256,9 @@ def _mark(
             .values(settled=bindparam("now")),
             changes,
         )
+    by: Counter[tuple[str, str]] = Counter()
+    for change in changes:
+        gains, loses = ("settled", "unsettled")[:: 1 if change["now"] else -1]
+        by.update({(change["in_reason"], gains): 1})
+        by.subtract({(change["in_reason"], loses): 1})
+    _add_to_counts(connection, number, by)

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from review_ui.errors import StoreBusyError, StoreError
-from review_ui.store.database import Database
+from review_ui.store.database import Database, translated
 from review_ui.store.deciding import Result, Submission, decide
 
 T = TypeVar("T")
@@ -31,6 +32,13 @@ class _Job:
     future: Future[Any]
     submission: Submission | None = None
     work: Callable[[Connection], Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """In place of the answer of a job that wrote nothing."""
+
+    error: Exception
 
 
 class Writer:
@@ -48,7 +56,10 @@ class Writer:
         return self._put(_Job(Future(), submission=submission))
 
     def write(self, work: Callable[[Connection], T]) -> Future[T]:
-        """Run `work` on the writer's connection, in a transaction that it may share."""
+        """Run `work` on the writer's connection, in a transaction that it may share.
+
+        Where that fails, `work` may be run again: whatever it counts, it counts anew.
+        """
         return self._put(_Job(Future(), work=work))
 
     def close(self) -> None:
@@ -86,7 +97,7 @@ class Writer:
         return jobs, True
 
     def _write(self, jobs: Sequence[_Job]) -> None:
-        """Write jobs together; where one of them spoils it, each by itself."""
+        """Write jobs together; where the whole cannot be written, each by itself."""
         live = [job for job in jobs if job.future.set_running_or_notify_cancel()]
         try:
             with self._database.writing() as connection:
@@ -101,7 +112,7 @@ class Writer:
                 self._write_one(job)
         else:
             for job, answer in zip(live, answers, strict=True):
-                job.future.set_result(answer)
+                _end(job, answer)
 
     def _write_one(self, job: _Job) -> None:
         try:
@@ -110,11 +121,14 @@ class Writer:
         except Exception as error:
             _fail([job], error)
         else:
-            job.future.set_result(answer)
+            _end(job, answer)
 
 
 def _answers(connection: Connection, jobs: Sequence[_Job]) -> list[Any]:
-    """Do the work of all jobs in order; decisions that follow one another are taken together."""
+    """Do the work of all jobs in order; decisions that follow one another are taken together.
+
+    Other work is done behind a savepoint each: what fails is undone, and spoils nothing else.
+    """
     answers: list[Any] = []
     run: list[Submission] = []
     for job in jobs:
@@ -125,10 +139,33 @@ def _answers(connection: Connection, jobs: Sequence[_Job]) -> list[Any]:
             answers += decide(connection, run)
             run = []
         assert job.work is not None
-        answers.append(job.work(connection))
+        answers.append(_apart(connection, job.work))
     if run:
         answers += decide(connection, run)
     return answers
+
+
+def _apart(connection: Connection, work: Callable[[Connection], Any]) -> Any:
+    savepoint = connection.begin_nested()
+    try:
+        with translated():
+            answer = work(connection)
+            savepoint.commit()
+    except Exception as error:
+        try:
+            savepoint.rollback()
+        except DBAPIError:
+            # On a full disk, for one, the database has undone the whole transaction.
+            raise error from None
+        return _Failed(error)
+    return answer
+
+
+def _end(job: _Job, answer: Any) -> None:
+    if isinstance(answer, _Failed):
+        _fail([job], answer.error)
+    else:
+        job.future.set_result(answer)
 
 
 def _fail(jobs: Sequence[_Job], error: BaseException) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -46,6 +48,44 @@ def test_an_event_is_recorded_once(catalog: Catalog) -> None:
     for _ in range(2):
         record(catalog, pa.Table.from_pylist([row("c", "accepted", 1)]))
     assert catalog.table("decisions").read().num_rows == 4
+
+
+def test_of_two_that_record_the_same_events_at_once_one_does(catalog: Catalog) -> None:
+    record(catalog, pa.Table.from_pylist([row("x", "accepted", 0)]))
+    for turn in range(5):
+        rows = [{**row(f"{n}", "rejected", 1), "event": f"{turn} {n}"} for n in range(300)]
+        begin = threading.Barrier(3)
+
+        def add(said: pa.Table, begin: threading.Barrier) -> None:
+            begin.wait()
+            record(catalog, said)
+
+        arguments = (pa.Table.from_pylist(rows), begin)
+        with ThreadPoolExecutor(3) as pool:
+            for future in [pool.submit(add, *arguments) for _ in range(3)]:
+                future.result()
+    events = catalog.table("decisions").read(["event"])["event"].drop_null().to_pylist()
+    assert len(events) == len(set(events)) == 5 * 300
+
+
+def test_words_that_several_say_at_once_are_all_kept(catalog: Catalog) -> None:
+    rows = [pa.Table.from_pylist([row(f"{n}", "accepted", n)]) for n in range(12)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda said: record(catalog, said), rows))
+    assert set(latest_decisions(catalog)) == {f"{n}" for n in range(12)}
+
+
+def test_where_a_word_says_no_tags_those_before_remain(catalog: Catalog) -> None:
+    rows = [
+        {**row("a", "accepted", 3), "tags": None},
+        {**row("a", "rejected", 2), "tags": None},
+        {**row("a", "rejected", 1), "tags": ["left"]},
+        {**row("b", "rejected", 1), "tags": ["worn"]},
+        {**row("b", "rejected", 2), "tags": []},
+        {**row("b", "rejected", 3), "tags": None},
+    ]
+    record(catalog, pa.Table.from_pylist(rows, schema=DECISIONS))
+    assert {item: last["tags"] for item, last in human_tags(catalog).items()} == {"a": ["left"]}
 
 
 def test_tags_count_whether_decided_or_not(catalog: Catalog) -> None:

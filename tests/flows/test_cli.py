@@ -117,6 +117,34 @@ def test_wrong_usage_ends_with_2(in_this_process: Run, arguments: tuple[str, ...
     assert arguments[-1] in outcome.err or "Usage" in outcome.err
 
 
+def test_a_port_that_cannot_be_is_refused(in_this_process: Run) -> None:
+    for port in ("99999", "-5"):
+        outcome = in_this_process("review", "--port", port)
+        assert outcome.code == 2
+        assert "Invalid value for '--port'" in outcome.err
+
+
+def test_only_one_file_at_a_time_goes_out_or_comes_in(world: World, in_this_process: Run) -> None:
+    world.write_config()
+    out, copy = world.folder / "out.csv", world.folder / "copy.sqlite"
+    command = ("review", "--backup", str(copy), "--export", str(out), *config_of(world))
+    said = refused(in_this_process(*command), 2)
+    assert "--backup and --export do not go together; give one of them" in said
+    assert not out.exists()
+    assert not copy.exists()
+
+
+def test_where_nobody_reviewed_nothing_goes_out_and_nothing_is_made(
+    world: World, in_this_process: Run
+) -> None:
+    world.write_config()
+    before = sorted(world.folder.rglob("*"))
+    for option, name in (("--backup", "copy.sqlite"), ("--export", "out.csv")):
+        command = ("review", option, str(world.folder / name), *config_of(world))
+        assert "review.sqlite is not there yet" in refused(in_this_process(*command), 1)
+    assert sorted(world.folder.rglob("*")) == before
+
+
 def test_work_that_fails_ends_with_1(world: World, in_this_process: Run) -> None:
     world.raw["sources"] = [{"kind": "folder", "path": "nowhere"}]
     world.write_config()

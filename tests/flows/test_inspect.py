@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from data_catalog.errors import CatalogError
 from data_catalog.forgetting import forget
-from flows.inspect import find_image, status, why
+from flows.inspect import decide, find_image, status, why
+from review_ui.errors import ExchangeError
 from tests.flows.world import World, fill
 
 pytestmark = pytest.mark.xdist_group("prefect")
@@ -137,6 +140,16 @@ def test_why_of_what_was_forgotten_shows_the_tombstone(world: World) -> None:
     assert [row["why"] for row in known["forgotten"]] == ["asked for"]
     with pytest.raises(CatalogError, match="gave no image: forgotten"):
         why(world.config(), "0001.jpg")
+
+
+def test_who_decides_and_why_must_be_what_the_page_would_take(world: World) -> None:
+    fill(world.images, range(1))
+    world.rebuild()
+    with pytest.raises(ExchangeError, match="`reviewer` must be 1 to 40 letters"):
+        world.decide("0000.jpg", "accepted", "<ann>")
+    with pytest.raises(ExchangeError, match="`note` must be at most 2000 characters"):
+        decide(world.config(), "0000.jpg", "accepted", "ann", "a\x00b", datetime.now(UTC))
+    assert world.table("decisions").num_rows == 0
 
 
 def test_a_decision_needs_an_item(world: World) -> None:

@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import re
 import signal
+import subprocess
+import sys
+import threading
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
+from data_catalog.decisions import record
 from data_catalog.forgetting import forget
-from flows.decisions import STORE, exchange_decisions
+from data_catalog.schema import DECISIONS
+from flows.decisions import STORE, Exchanged, exchange_decisions, exchange_with
 from flows.pipeline import CatalogPipeline, make_feed
 from flows.settings import ConfigError
 from review_ui.desk import Desk, open_desk
 from review_ui.errors import NotFoundError, StoreError
 from review_ui.store import exchange, queues
 from review_ui.store.database import open_database
-from review_ui.store.deciding import Decision, Outcome, Submission
-from tests.flows.world import World, fill
+from review_ui.store.deciding import Decision, Outcome, Submission, states_of
+from tests.flows.world import REPOSITORY, World, fill
 from tests.review_ui.site import Client
 
 pytestmark = pytest.mark.xdist_group("prefect")
@@ -118,6 +128,104 @@ def test_publishing_takes_what_was_just_decided_with_its_tags(world: World) -> N
     assert tags == {world.image_id("0001.jpg"): ["mirrored"], world.image_id("0002.jpg"): []}
 
 
+def test_a_word_of_the_command_line_takes_no_tags_and_no_note_away(world: World) -> None:
+    from data_catalog.versions import load_version, read_members
+
+    fill(world.images, range(2))
+    world.rebuild()
+    item = world.image_id("0000.jpg")
+    with at_desk(world) as desk:
+        say(desk, item, "rejected", tags=("mirrored",), note="torn", reasons=("blurred",))
+        # The catalog has not heard of that yet.
+        world.decide("0000.jpg", "accepted", "bob")
+        world.publish()
+        with desk.database.reading() as connection:
+            held = states_of(connection, [item])[item]
+    assert (held.verdict, held.reviewer) == ("accepted", "bob")
+    assert (held.tags, held.note, held.reasons) == (("mirrored",), "torn", ())
+    rows = read_members(load_version(world.catalog).path).to_pylist()
+    assert {row["image_id"]: row["tags"] for row in rows}[item] == ["mirrored"]
+
+
+def test_two_exchanges_that_meet_double_nothing(world: World) -> None:
+    catalog = world.catalog
+    items = [f"{n:064x}" for n in range(300)]
+    rows = [
+        {"item_id": item, "verdict": "accepted", "reviewer": "cli", "decided_at": clock_at(n)}
+        for n, item in enumerate(items[:50])
+    ]
+    record(catalog, pa.Table.from_pylist(rows, schema=DECISIONS))
+    with at_desk(world) as desk:
+        decisions = [Decision(str(uuid.uuid4()), item, "rejected") for item in items]
+        desk.writer.decide(Submission("ann", "page", decisions)).result()
+        begin = threading.Barrier(3)
+
+        def meet() -> None:
+            begin.wait()
+            exchange_with(desk.database, catalog)
+
+        with ThreadPoolExecutor(3) as pool:
+            for future in [pool.submit(meet) for _ in range(3)]:
+                future.result()
+        with desk.database.reading() as connection:
+            stored = len(list(exchange.rows_of(connection, whole_history=True)))
+    # What the command line said is older than what the page says.
+    assert (world.table("decisions").num_rows, stored) == (350, 300)
+
+
+def test_a_restore_that_is_killed_goes_on_where_it_was(world: World) -> None:
+    """Killed as its second piece is about to be there; many people's words, mixed."""
+    count = 2 * exchange.AT_ONCE + 500
+    rows = [
+        {
+            "item_id": f"{n % 900:064x}",
+            "verdict": ("accepted", "rejected")[n % 2],
+            "tags": [f"t{n % 7}"],
+            "reasons": [],
+            "reviewer": f"r{n % 20}",
+            "decided_at": clock_at(n),
+            "event": str(uuid.UUID(int=n)),
+        }
+        for n in range(count)
+    ]
+    record(world.catalog, pa.Table.from_pylist(rows, schema=DECISIONS))
+    root = world.folder / world.root
+    code = (
+        "import os, sys\n"
+        "from sqlalchemy import event\n"
+        "from data_catalog.catalog import Catalog\n"
+        "from flows.decisions import exchange_with\n"
+        "from review_ui.store.database import open_database\n"
+        "database = open_database(f'sqlite:///{sys.argv[1]}/review.sqlite')\n"
+        "commits = []\n"
+        "def count(connection):\n"
+        "    commits.append(1)\n"
+        "    if len(commits) == 2: os.kill(os.getpid(), 9)\n"
+        "event.listen(database.engine, 'commit', count)\n"
+        "exchange_with(database, Catalog(sys.argv[1]))\n"
+    )
+    command = [sys.executable, "-c", code, str(root)]
+    assert subprocess.run(command, cwd=REPOSITORY, check=False).returncode == -signal.SIGKILL
+    database = open_database(f"sqlite:///{root}/{STORE}")
+
+    def stored() -> list[tuple[str, str]]:
+        with database.reading() as connection:
+            history = exchange.rows_of(connection, whole_history=True)
+            return [(row["event"], row["reviewer"]) for row in history]
+
+    said = [(str(row["event"]), str(row["reviewer"])) for row in rows]
+    assert stored() == said[: exchange.AT_ONCE]
+    assert exchange_with(database, world.catalog).to_store == count - exchange.AT_ONCE
+    assert stored() == said
+    assert exchange_with(database, world.catalog) == Exchanged(0, 0)
+    database.close()
+
+
+def clock_at(minute: int) -> datetime:
+    """Give a time of the first days of 2026."""
+    return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=minute)
+
+
 def test_words_of_the_command_line_reach_the_page(world: World) -> None:
     fill(world.images, range(3))
     world.rebuild()
@@ -206,7 +314,7 @@ def test_the_page_is_told_of_new_builds_and_finds_pictures_that_were_moved(world
     pipeline.close()
 
 
-def test_an_original_that_kills_its_worker_is_an_error_and_not_the_end(world: World) -> None:
+def test_an_original_that_is_no_picture_is_an_error_and_the_next_is_shown(world: World) -> None:
     pipeline = CatalogPipeline(world.config(), world.folder / "nonesuch.toml")
     fill(world.images, [1])
     data = (world.images / "0001.jpg").read_bytes()
@@ -236,9 +344,7 @@ def test_the_command_serves_publishes_and_ends_in_good_order(world: World) -> No
     process = world.start("review", "--port", "0", "--json")
     assert process.popen.stdout is not None
     line = json.loads(process.popen.stdout.readline())
-    address = re.search(r"http://\S+/", line["address"])
-    assert address is not None
-    client = Client(address[0])
+    client = Client(line["address"])
     assert client.log_in("ann").json["role"] == "admin"
     item = world.image_id("0001.jpg")
     wait_for(lambda: client.get("/api/queues").json["sync"]["state"] == "ready")
@@ -269,6 +375,37 @@ def test_the_command_serves_publishes_and_ends_in_good_order(world: World) -> No
         "0001.jpg": "rejected",
         "0002.jpg": "rejected",
     }
+
+
+def test_the_link_with_the_token_is_shown_on_a_terminal_alone(world: World) -> None:
+    fill(world.images, range(1))
+    token = "only-for-the-eyes-of-the-admin"
+    file = world.write_config(review={"admin_token": token})
+
+    def greeting(stdout: int, read: int) -> str:
+        command = [sys.executable, "-m", "flows.cli", "review", "--port", "0", "-c", str(file)]
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+        with subprocess.Popen(command, stdout=stdout, env=environment) as process:
+            os.close(stdout)
+            said = b""
+            while not said.endswith(b"\n"):
+                piece = os.read(read, 1_000)
+                assert piece, said
+                said += piece
+            address = re.search(rb"http://[^/]+/", said)
+            assert address is not None, said
+            # It listens to signals once it answers.
+            assert Client(address[0].decode()).get("/api/health").status == 200
+            process.terminate()
+        os.close(read)
+        return said.decode()
+
+    read, write = os.pipe()
+    into_file = greeting(write, read)
+    assert token not in into_file
+    assert re.search(r"http://\S+:\d+/ \(log in with `review\.admin_token`", into_file)
+    terminal, program = pty.openpty()
+    assert f"/login#token={token} (Ctrl-C stops)" in greeting(program, terminal)
 
 
 def test_a_failed_publish_says_why(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -310,4 +447,5 @@ def test_paths_of_a_database_are_relative_to_the_configuration(tmp_path: Path) -
     from flows.settings import parse
 
     config = parse({"review": {"database": "sqlite:///here/r.sqlite"}}, name="x", folder=tmp_path)
-    assert config.review.database == f"sqlite:///{tmp_path}/here/r.sqlite"
+    assert config.review.database is not None
+    assert config.review.database.get_secret_value() == f"sqlite:///{tmp_path}/here/r.sqlite"

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from flows.decisions import store_url
 from flows.settings import ConfigError, DatasetConfig, load, parse, parse_text
 
 HERE = Path("/somewhere")
@@ -262,6 +263,22 @@ def test_a_root_inside_a_source_is_refused(tmp_path: Path) -> None:
     raw = {"dataset": {"root": "data"}, "sources": [{"kind": "folder", "path": "."}]}
     with pytest.raises(ConfigError, match=r"`dataset\.root` .* inside `path`"):
         parse(raw, name="c.toml", folder=tmp_path)
+
+
+def test_a_databases_password_is_in_nothing_that_is_stored(tmp_path: Path) -> None:
+    for url in ("postgresql://ann:TOPSECRET@db.example/review", "sqlite:///here/TOPSECRET.sqlite"):
+        config = parse({"review": {"database": url}}, name="c.toml", folder=tmp_path)
+        for text in (config.model_dump_json(), repr(config), str(config.model_dump(mode="json"))):
+            assert "TOPSECRET" not in text
+        assert "TOPSECRET" in store_url(config)
+
+
+@pytest.mark.parametrize("review", [{}, {"database": ""}])
+def test_without_a_database_decisions_are_in_the_root(
+    tmp_path: Path, review: dict[str, Any]
+) -> None:
+    config = parse({"review": review}, name="c.toml", folder=tmp_path)
+    assert store_url(config) == f"sqlite:///{tmp_path}/data/review.sqlite"
 
 
 def test_secrets_are_in_nothing_that_is_stored(tmp_path: Path) -> None:

@@ -40,6 +40,11 @@ def publish_nothing(tell: Tell) -> Published:
     return Published(version=1, items=3, shards=1)
 
 
+def encode_anew(data: bytes) -> bytes:
+    """Render as the real pipeline does, in this process."""
+    return preview(data, Limits())
+
+
 @dataclass
 class Stub:
     """The pipeline as the page sees it, with builds that tests hand in."""
@@ -49,6 +54,7 @@ class Stub:
     recipe: str = "recipe"
     desk: Desk | None = None
     publishes: Callable[[Tell], Published] = publish_nothing
+    renders: Callable[[bytes], bytes] = encode_anew
     known: dict[str, Any] = field(default_factory=lambda: {"tests": [], "observations": []})
 
     def latest_build(self) -> str | None:
@@ -71,8 +77,8 @@ class Stub:
         return {**self.known, "versions": []}
 
     def render(self, data: bytes) -> bytes:
-        """Encode anew."""
-        return preview(data, Limits())
+        """Do what the test wants."""
+        return self.renders(data)
 
 
 @cache
@@ -215,9 +221,22 @@ def opened(
     pipeline.desk = desk
     if items:
         desk.look()
-    app = create_app(desk, known_hosts(config))
+    with served(desk) as address:
+        yield Site(address, desk, pipeline)
+
+
+@contextlib.contextmanager
+def served(desk: Desk) -> Iterator[str]:
+    """Serve a desk until the body ends, and close it; give the address."""
     server = uvicorn.Server(
-        uvicorn.Config(app, port=0, log_level="critical", server_header=False, lifespan="on")
+        uvicorn.Config(
+            create_app(desk, known_hosts(desk.config)),
+            port=0,
+            log_level="critical",
+            server_header=False,
+            proxy_headers=False,
+            lifespan="on",
+        )
     )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -226,7 +245,7 @@ def opened(
         time.sleep(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
-        yield Site(f"http://127.0.0.1:{port}/", desk, pipeline)
+        yield f"http://127.0.0.1:{port}/"
     finally:
         server.should_exit = True
         server.force_exit = True

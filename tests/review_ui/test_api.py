@@ -16,8 +16,9 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from review_ui.app import create_app
-from review_ui.desk import Desk
+from review_ui.desk import Desk, Remembered
 from review_ui.feed import Published
+from review_ui.routes.common import to_cursor
 from tests.review_ui.feeds import Item, blurred, copy_of, item_id, pixel_copy_of
 from tests.review_ui.site import Site, opened
 
@@ -98,6 +99,71 @@ def test_twenty_at_once_are_all_served_and_see_no_item_twice(fresh: Site) -> Non
     assert failures == []
     seen = [item for page in shown for item in page]
     assert len(seen) == len(set(seen)) == 4
+
+
+def test_twenty_who_filter_are_served_and_see_no_item_twice(fresh: Site) -> None:
+    shown: list[list[str]] = []
+
+    def review(number: int) -> None:
+        client = fresh.client(f"reviewer {number}")
+        body = {"limit": 2, "lease": True, "filters": {"source": "a"}}
+        answer = client.post("/api/queues/blurred/page", body)
+        shown.append([item["id"] for item in answer.json["items"]])
+
+    threads = [threading.Thread(target=review, args=(n,)) for n in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    seen = [item for page in shown for item in page]
+    assert len(shown) == 20
+    assert len(seen) == len(set(seen)) == 4
+
+
+def test_a_range_is_of_what_the_queue_measures(fresh: Site) -> None:
+    client = fresh.client("ann")
+    body = {"filters": {"low": 0.15, "high": 0.35}}
+    items = client.post("/api/queues/blurred/page", body).json["items"]
+    assert [item["id"] for item in items] == [item_id(2), item_id(3)]
+
+
+def test_wrong_requests_do_not_disturb_the_writer(
+    fresh: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("the writer was asked")
+
+    client = fresh.client("ann")
+    monkeypatch.setattr(fresh.desk.writer, "write", refuse)
+    lease = {"lease": True}
+    assert client.post("/api/queues/nope/page", lease).status == 404
+    assert client.post("/api/queues/blurred/clusters", lease).status == 404
+    of_items, of_clusters = to_cursor(1, (0.5, 7)), to_cursor(1, (0.5, "x"))
+    for queue, other in (("blurred/page", of_clusters), ("near_duplicate/clusters", of_items)):
+        for place in ("", "x", "AAAA", "bnVsbA==", other):
+            answer = client.post(f"/api/queues/{queue}", {**lease, "after": place})
+            assert (answer.status, answer.json["error"]) == (422, "wrong_cursor")
+
+
+@pytest.mark.parametrize("lease", [False, True])
+def test_who_goes_on_in_an_earlier_build_is_told(fresh: Site, lease: bool) -> None:
+    client = fresh.client("ann")
+    body = {"limit": 1, "lease": lease}
+    after = client.post("/api/queues/blurred/page", body).json["next"]
+    of_clusters = to_cursor(1, (0.5, "x"))
+    known, builds = fresh.desk.builds.get(), fresh.desk.builds
+    fresh.pipeline.build = "2"
+    fresh.pipeline.refresh()
+    builds.forget()
+    for path, place in (("blurred/page", after), ("near_duplicate/clusters", of_clusters)):
+        answer = client.post(f"/api/queues/{path}", {**body, "after": place})
+        assert (answer.status, answer.json["error"]) == (409, "build_changed")
+    # Another process read it: this one does not know yet that its build is gone.
+    stale = [known]
+    fresh.desk.builds = Remembered(lambda: stale.pop() if stale else builds.get(), 600)
+    answer = client.post("/api/queues/blurred/page", body)
+    assert (answer.status, answer.json["error"]) == (409, "build_changed")
+    assert len(client.post("/api/queues/blurred/page", {"limit": 4}).json["items"]) == 4
 
 
 def test_a_lease_is_shown_renewed_and_given_back(fresh: Site) -> None:

@@ -18,11 +18,11 @@ import pytest
 from PIL import Image
 from pydantic import SecretStr, ValidationError
 
-from review_ui import sessions
-from review_ui.errors import AccessError
-from review_ui.security import MAX_BODY, POLICY, host_name
+from review_ui import security, sessions
+from review_ui.errors import AccessError, StoreBusyError, WrongTokenError
+from review_ui.security import IMPORT_PATH, MAX_BODY, POLICY, host_name
 from review_ui.serve import check_access, known_hosts
-from review_ui.sessions import COOKIE, Tries
+from review_ui.sessions import COOKIE, Tries, csrf_of
 from review_ui.settings import ReviewConfig
 from tests.review_ui.feeds import Item, blurred, feed, item_id
 from tests.review_ui.site import Client, Site, opened
@@ -102,6 +102,14 @@ def test_a_wrong_token_opens_nothing(site: Site, token: str | None) -> None:
     answer = site.client().log_in("ann", token)
     assert (answer.status, answer.json["error"]) == (401, "wrong_token")
     assert "set-cookie" not in answer.headers
+
+
+def test_a_wrong_token_is_told_from_a_wrong_name_by_its_kind(site: Site) -> None:
+    with pytest.raises(WrongTokenError):
+        site.desk.sessions.open("ann", "wrong")
+    with pytest.raises(AccessError) as caught:
+        site.desk.sessions.open("<token>", TOKEN)
+    assert not isinstance(caught.value, WrongTokenError)
 
 
 def test_tokens_are_compared_in_constant_time(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,6 +198,50 @@ def test_an_admin_may(site: Site) -> None:
     assert client.post("/api/publish", {}).status == 202
 
 
+def unsent(client: Client, path: str, length: int) -> bytes:
+    """Give what is answered to a request whose body never comes."""
+    parts = urlsplit(client.address)
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
+        f"Origin: {client.address.rstrip('/')}\r\nCookie: {client.cookie}\r\n"
+        f"X-CSRF-Token: {client.csrf}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {length}\r\n\r\n"
+    )
+    with closing(socket.create_connection((parts.hostname, parts.port), timeout=20)) as plain:
+        plain.sendall(head.encode())
+        answer = b""
+        while piece := plain.recv(4096):
+            answer += piece
+    return answer
+
+
+@pytest.mark.parametrize("path", ["/api/decisions", IMPORT_PATH, "/api/publish", "/nowhere"])
+def test_a_stranger_is_refused_before_the_body_is_read(site: Site, path: str) -> None:
+    # Whoever makes up a secret can make its CSRF token too.
+    stranger = Client(site.address, f"{COOKIE}=made-up", csrf_of("made-up"))
+    answer = unsent(stranger, path, 100_000)
+    assert answer.startswith(b"HTTP/1.1 401 ")
+    assert b"login_needed" in answer
+
+
+def test_a_reviewers_file_is_refused_before_it_is_read(site: Site) -> None:
+    answer = unsent(site.client("ann", TOKEN), IMPORT_PATH, 10_000_000)
+    assert answer.startswith(b"HTTP/1.1 403 ")
+    assert b"admins_only" in answer
+
+
+def test_a_store_that_cannot_be_asked_who_it_is_says_so(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(_secret: str) -> None:
+        raise StoreBusyError("the review database is locked")
+
+    client = site.client("ann", TOKEN)
+    monkeypatch.setattr(site.desk.sessions, "known", busy)
+    answer = decide(client, decision())
+    assert (answer.status, answer.json["error"]) == (503, "store_busy")
+
+
 # ---- Other sites. --------------------------------------------------------------------------------
 
 
@@ -200,6 +252,7 @@ def test_another_site_can_change_nothing(site: Site) -> None:
         {"Origin": "null"},
         {"Origin": None},
         {"Origin": client.address.rstrip("/") + ".evil.example"},
+        {"Origin": "http://["},
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
         {"Sec-Fetch-Site": "none"},
@@ -248,6 +301,15 @@ def test_our_own_names_are_known() -> None:
     assert "0.0.0.0" not in names
 
 
+@pytest.mark.parametrize("host", ["2001:db8::5", "2001:0DB8:0::5"])
+def test_an_ipv6_address_is_known_however_it_is_written(host: str) -> None:
+    names = known_hosts(ReviewConfig(host=host, allowed_hosts=("[2001:db8::6]", "b.example:80")))
+    for known in ("[2001:db8::5]", "[2001:DB8::5]:8484", "[2001:db8::6]:1", "b.example"):
+        assert host_name(known) in names, known
+    for other in ("2001:db8::5", "[2001:db8::5", "[2001:db8::5]evil", "[2001:db8::7]", "[]", ":80"):
+        assert host_name(other) not in names, other
+
+
 def test_two_host_headers_are_refused(site: Site) -> None:
     parts = urlsplit(site.address)
     with closing(socket.create_connection((parts.hostname, parts.port))) as plain:
@@ -272,6 +334,24 @@ def test_every_answer_is_guarded(site: Site, path: str) -> None:
     assert headers["cross-origin-resource-policy"] == "same-origin"
     assert "server" not in headers
     assert not any(name.startswith("access-control") for name in headers)
+
+
+def test_what_nobody_foresaw_is_answered_guarded_and_in_our_form(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("never shown to anybody")
+
+    client = site.client("ann", TOKEN)
+    monkeypatch.setattr(site.desk.publishing, "state", fail)
+    within_the_app = client.get("/api/publish")
+    monkeypatch.setattr(site.desk.sessions, "known", fail)
+    within_the_guard = decide(client, decision())
+    for answer in (within_the_app, within_the_guard):
+        assert (answer.status, answer.json["error"]) == (500, "internal")
+        assert answer.headers["content-security-policy"] == POLICY
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert b"never shown" not in answer.body
 
 
 def test_the_policy_allows_no_script_or_style_in_the_page() -> None:
@@ -410,6 +490,11 @@ def test_a_body_has_a_limit(site: Site) -> None:
     assert (answer.status, answer.json["error"]) == (413, "too_large")
 
 
+def test_who_is_not_logged_in_can_send_next_to_nothing(site: Site) -> None:
+    answer = site.client().ask("POST", "/api/session", raw=b" " * 5_000)
+    assert (answer.status, answer.json["error"]) == (413, "too_large")
+
+
 def test_a_body_that_does_not_tell_its_length_has_one_too(site: Site) -> None:
     client = site.client("ann", TOKEN)
     parts = urlsplit(site.address)
@@ -433,6 +518,16 @@ def test_a_body_that_does_not_tell_its_length_has_one_too(site: Site) -> None:
         except ConnectionResetError:
             answer = b" 413 "
     assert b" 413 " in answer
+
+
+def test_what_no_keyboard_makes_is_refused_in_addresses_too(
+    tmp_path: Path, database_url: str
+) -> None:
+    with opened(tmp_path, database_url, [blurred(1, 0.4)]) as site:
+        client = site.client("ann")
+        assert client.get("/api/tags?prefix=a").status == 200
+        assert client.get("/api/tags?prefix=%00").status == 422
+        assert client.get("/api/history?reviewer=%00").status == 422
 
 
 def test_a_batch_has_a_limit(site: Site) -> None:
@@ -479,6 +574,74 @@ def test_this_machine_alone_needs_none(host: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "keys", [{"allowed_hosts": ("review.example.org",)}, {"behind_proxy": True}]
+)
+def test_a_proxy_before_it_without_a_token_is_refused(keys: dict[str, Any]) -> None:
+    with pytest.raises(AccessError, match=r"review\.admin_token"):
+        check_access(ReviewConfig.model_validate(keys))
+    check_access(ReviewConfig.model_validate({**keys, "admin_token": ADMIN}))
+    check_access(ReviewConfig(allowed_hosts=("localhost", "127.0.0.1", "::1", "[::1]")))
+
+
+# ---- Behind a proxy. -----------------------------------------------------------------------------
+
+
+def log_in_through_a_proxy(client: Client, token: str, forwarded: str) -> Any:
+    headers: dict[str, str | None] = {"X-Forwarded-For": forwarded, "X-Forwarded-Proto": "https"}
+    return client.ask("POST", "/api/session", {"name": "ann", "token": token}, headers=headers)
+
+
+def test_behind_a_proxy_cookies_are_secure_and_tries_are_of_its_clients(tmp_path: Path) -> None:
+    config = ReviewConfig(port=0, admin_token=SecretStr(ADMIN), behind_proxy=True)
+    with opened(tmp_path, f"sqlite:///{tmp_path}/review.sqlite", [], config) as site:
+        client = site.client()
+        # What stands before the proxy's own word is made up.
+        for n in range(5):
+            tried = log_in_through_a_proxy(client, "wrong", f"198.51.100.{n}, 203.0.113.5")
+            assert tried.status == 401
+        assert log_in_through_a_proxy(client, ADMIN, "192.0.2.1, 203.0.113.5").status == 429
+        answer = log_in_through_a_proxy(client, ADMIN, "203.0.113.6")
+        assert answer.status == 200
+        assert "; secure" in answer.headers["set-cookie"].lower()
+        # Not by the proxy, and so not by TLS.
+        assert "secure" not in client.log_in("eve", ADMIN).headers["set-cookie"].lower()
+
+
+def test_without_one_nobody_is_believed_about_where_they_are(site: Site) -> None:
+    client = site.client()
+    answer = log_in_through_a_proxy(client, TOKEN, "203.0.113.6")
+    assert "secure" not in answer.headers["set-cookie"].lower()
+    tries = [log_in_through_a_proxy(client, "wrong", f"203.0.113.{n}").status for n in range(6)]
+    assert tries == [401] * 5 + [429]
+
+
+@pytest.mark.parametrize(
+    ("client", "believed"),
+    [
+        (("127.0.0.1", 1), True),
+        (("172.17.0.1", 1), True),
+        (("::1", 1), True),
+        (("::ffff:10.0.0.1", 1), True),
+        (("8.8.8.8", 1), False),
+        (("::ffff:8.8.8.8", 1), False),
+        (("2606:4700::1", 1), False),
+        (("nonsense", 1), False),
+        (None, False),
+    ],
+)
+def test_only_a_proxy_that_is_near_is_believed(
+    client: tuple[str, int] | None, believed: bool
+) -> None:
+    scope = {"client": client, "scheme": "http"}
+    headers = security.Headers({"x-forwarded-for": "203.0.113.6", "x-forwarded-proto": "https"})
+    said = security._as_forwarded(scope, headers)
+    assert (said["scheme"] == "https") == (said["client"] == ("203.0.113.6", 0)) == believed
+
+
+# ---- Tokens. -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
     ("keys", "words"),
     [
         ({"token": "short", "admin_token": ADMIN}, "at least 16"),
@@ -496,6 +659,12 @@ def test_tokens_are_not_shown_where_a_configuration_is_printed() -> None:
     for text in (str(config), repr(config), config.model_dump_json()):
         assert TOKEN not in text
         assert ADMIN not in text
+
+
+def test_a_databases_password_is_not_shown_either() -> None:
+    config = ReviewConfig(database=SecretStr("postgresql://ann:hidden-word@db.example/review"))
+    for text in (str(config), repr(config), config.model_dump_json(), str(config.model_dump())):
+        assert "hidden-word" not in text
 
 
 def test_a_session_is_found_as_fast_for_wrong_cookies_as_for_right_ones(site: Site) -> None:

@@ -61,15 +61,15 @@ def items(
     )
 
 
-def pairs(*found: tuple[str, str]) -> Any:
-    """Make a function that relates these items as the same."""
+def pairs(*found: tuple[str, str], relation: str = "same") -> Any:
+    """Make a function that relates these items, by default as the same."""
     asked: list[set[str]] = []
 
     def relate(features: pa.Table) -> pa.Table:
         there = set(features["item_id"].to_pylist())
         asked.append(there)
         rows = [
-            {"recipe": RECIPE.id, "item_a": a, "item_b": b, "relation": "same", "distance": 0.1}
+            {"recipe": RECIPE.id, "item_a": a, "item_b": b, "relation": relation, "distance": 0.1}
             for a, b in found
             if {a, b} <= there
         ]
@@ -128,13 +128,40 @@ def test_what_is_out_takes_no_part_in_grouping() -> None:
 
 
 @pytest.mark.parametrize("small", ["a", "b"])
-def test_the_copy_of_a_rejected_picture_stays_out(small: str) -> None:
+def test_the_copies_of_a_rejected_keeper_stay_out(small: str) -> None:
     rows = [feature(name, width=150 if name == small else 200) for name in ("a", "b")]
-    for said in ("a", "b"):
-        (other,) = {"a", "b"} - {said}
-        found = outcome(items(rows, decisions={said: "rejected"}), pairs(("a", "b")))
-        assert found[said][0] == "rejected"
-        assert found[other] == ("rejected", ("near_duplicate",))
+    (large,) = {"a", "b"} - {small}
+    found = outcome(items(rows, decisions={large: "rejected"}), pairs(("a", "b")))
+    assert found[large] == ("rejected", ("decided",))
+    assert found[small] == ("rejected", ("near_duplicate",))
+
+
+@pytest.mark.parametrize("small", ["a", "b"])
+def test_rejecting_a_copy_leaves_its_keeper_in(small: str) -> None:
+    rows = [feature(name, width=150 if name == small else 200) for name in ("a", "b")]
+    (large,) = {"a", "b"} - {small}
+    found = outcome(items(rows, decisions={small: "rejected"}), pairs(("a", "b")))
+    assert found[large] == ("accepted", ())
+    assert found[small] == ("rejected", ("near_duplicate", "decided"))
+
+
+def test_rejecting_what_a_rule_rejects_takes_no_copy_with_it() -> None:
+    rows = [feature("a", width=90, height=5000), feature("b")]
+    found = outcome(items(rows, decisions={"a": "rejected"}), pairs(("a", "b")))
+    assert found["a"][0] == "rejected"
+    assert found["b"] == ("accepted", ())
+
+
+def test_a_rejected_colourway_moves_no_other() -> None:
+    rows = [feature(name, width=width) for name, width in (("a", 300), ("b", 250), ("c", 200))]
+    rules = Rules.model_validate(
+        {"too_small": {"min_side": 100}, "colourway": {"max_per_silhouette": 2}}
+    )
+    ways = pairs(("a", "b"), ("a", "c"), ("b", "c"), relation="colourway")
+    found = outcome(items(rows, decisions={"c": "rejected"}), ways, rules)
+    assert found["a"] == found["b"] == ("accepted", ())
+    found = outcome(items(rows, decisions={"c": "accepted"}), ways, rules)
+    assert found["b"] == ("flagged", ("colourway",))
 
 
 def test_an_accepted_picture_is_the_keeper() -> None:

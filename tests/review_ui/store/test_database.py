@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import resource
 import sqlite3
 import threading
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -93,6 +95,71 @@ def test_a_locked_store_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     database.close()
 
 
+def test_a_second_writer_is_told_that_the_store_is_busy(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_BUSY_MS", 50)
+    first, second = open_database(database_url), open_database(database_url)
+    with first.writing(), pytest.raises(StoreBusyError, match="try again"), second.writing():
+        pass
+    say(second, reject("a"))
+    for database in (first, second):
+        database.close()
+
+
+def test_a_reader_sees_one_state_while_others_write(database_url: str) -> None:
+    database = open_database(database_url)
+    projection.replace(database, feed([blurred(name, 0.4) for name in "ab"]))
+    say(database, reject("a"))
+    count = text("SELECT count(*) FROM decision_event")
+    with database.reading() as connection:
+        assert connection.execute(count).scalar_one() == 1
+        say(database, reject("b"))
+        assert connection.execute(count).scalar_one() == 1
+    assert events(database) == 2
+    database.close()
+
+
+def test_every_thread_of_the_server_has_a_connection(database_url: str) -> None:
+    database = open_database(database_url)
+    with ExitStack() as stack:
+        for _ in range(45):
+            connection = stack.enter_context(database.reading())
+            assert connection.execute(text("SELECT 1")).scalar_one() == 1
+    database.close()
+
+
+def test_when_all_connections_are_in_use_the_store_is_busy(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 0.05}
+    monkeypatch.setattr(module, "_CONNECTIONS", few)
+    database = open_database(database_url)
+    with database.reading() as connection:
+        connection.execute(text("SELECT 1"))
+        with pytest.raises(StoreBusyError, match="in use; try again"), database.reading():
+            pass
+    database.close()
+
+
+def test_a_disk_that_fails_is_not_called_full(tmp_path: Path) -> None:
+    database = open_database(f"sqlite:///{tmp_path}/review.sqlite")
+    projection.replace(database, feed([blurred(n, 0.4) for n in range(500)]))
+    say(database, reject(0))
+    # SQLite takes a write that is refused for any other reason than room for a failing disk.
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    longest = max(file.stat().st_size for file in tmp_path.iterdir())
+    resource.setrlimit(resource.RLIMIT_FSIZE, (longest, before[1]))
+    try:
+        with pytest.raises(StoreError, match="disk fails or is gone, nothing") as caught:
+            say(database, *(reject(n, note="x" * 1_000) for n in range(1, 500)))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not isinstance(caught.value, DiskFullError)
+    assert events(database) == 1
+    database.close()
+
+
 def test_a_full_disk_says_so_and_nothing_is_half_written(tmp_path: Path) -> None:
     database = open_database(f"sqlite:///{tmp_path}/review.sqlite")
     projection.replace(database, feed([blurred(n, 0.4) for n in range(500)]))
@@ -159,4 +226,24 @@ def test_a_backup_overwrites_nothing(tmp_path: Path) -> None:
     assert (tmp_path / "copy").read_text() == "precious"
     with pytest.raises(StoreError, match="nowhere"):
         back_up(database, tmp_path / "nowhere" / "copy")
+    database.close()
+
+
+def test_a_backup_goes_where_there_are_no_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_source: object, target: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted", str(target))
+
+    monkeypatch.setattr("os.link", refuse)  # as FAT and many network shares do
+    database = open_database(f"sqlite:///{tmp_path}/review.sqlite")
+    say(database, reject("a"))
+    size = back_up(database, tmp_path / "copy.sqlite")
+    assert size == (tmp_path / "copy.sqlite").stat().st_size
+    copy = open_database(f"sqlite:///{tmp_path}/copy.sqlite")
+    assert events(copy) == 1
+    copy.close()
+    with pytest.raises(StoreError, match="exists already"):
+        back_up(database, tmp_path / "copy.sqlite")
+    assert list(tmp_path.glob("*.part")) == []
     database.close()

@@ -122,16 +122,42 @@ def test_a_uuid_of_another_item_is_refused(database: Database) -> None:
     assert head(database, "b") is None
 
 
-def test_an_item_nobody_knows_is_named(database: Database) -> None:
-    assert say(database, reject("zebra"))[0].outcome is Outcome.UNKNOWN_ITEM
-    assert events(database) == 0
-
-
-def test_an_item_that_left_the_build_can_still_be_decided(database: Database) -> None:
+def test_a_decision_that_comes_after_its_item_has_left_holds_when_that_comes_back(
+    database: Database,
+) -> None:
     [first] = say(database, reject("a"))
-    projection.replace(database, feed([blurred("b", 0.4)], "build-2"))
-    [second] = say(database, accept("a", base=first.state.head))
-    assert second.outcome is Outcome.SAVED
+    projection.replace(database, feed([blurred("d", 0.4)], "build-2"))
+    [second, other] = say(database, accept("a", base=first.state.head), reject("b"))
+    assert (second.outcome, other.outcome) == (Outcome.SAVED, Outcome.SAVED)
+    number = projection.replace(database, feed([blurred(n, 0.4) for n in "abd"], "build-3"))
+    with database.reading() as connection:
+        rows = queues.items_by_id(connection, number, [item_id(name) for name in "abd"])
+    standing = {row.locator: row.standing for row in rows.values()}
+    assert standing == {"a.jpg": "accepted", "b.jpg": "rejected", "d.jpg": "open"}
+
+
+def test_what_a_decision_does_not_say_is_as_before(database: Database) -> None:
+    [first] = say(database, reject("a", reasons=("blurred",), tags=("worn",), note="torn"))
+    [same] = say(database, reject("a", base=first.state.head))
+    assert (same.state.reasons, same.state.tags, same.state.note) == (
+        ("blurred",),
+        ("worn",),
+        "torn",
+    )
+    # Why it was rejected says nothing of what is accepted.
+    [other] = say(database, accept("a", base=same.state.head))
+    assert (other.state.reasons, other.state.tags, other.state.note) == ((), ("worn",), "torn")
+    [empty] = say(database, accept("a", base=other.state.head, tags=(), note=""))
+    assert (empty.state.tags, empty.state.note) == ((), "")
+    with database.reading() as connection:
+        said = history.events(connection, item=item_id("a"))
+        assert queues.given_tags(connection, "", 9) == []
+    assert [(row.reasons, row.tags, row.note) for row in reversed(said)] == [
+        ("\nblurred\n", "\nworn\n", "torn"),
+        ("\nblurred\n", "\nworn\n", "torn"),
+        ("", "\nworn\n", "torn"),
+        ("", "", ""),
+    ]
 
 
 def test_times_of_one_item_rise_whatever_the_clock_says(database: Database) -> None:
@@ -189,7 +215,7 @@ def test_a_thousand_at_once_in_one_request(database_url: str) -> None:
     results = say(database, *(reject(n) for n in range(1_200)))
     assert {r.outcome for r in results} == {Outcome.SAVED}
     with database.reading() as connection:
-        assert queues.count(connection, 1).items["blurred"] == {"rejected": 1_200}
+        assert queues.count(connection, 1).items["blurred"]["rejected"] == 1_200
     database.close()
 
 

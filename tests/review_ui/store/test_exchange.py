@@ -5,18 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import event, select
 
 from review_ui.errors import ExchangeError
 from review_ui.store import exchange, projection
 from review_ui.store.database import Database, open_database
-from review_ui.store.deciding import Decision, states_of
+from review_ui.store.deciding import Decision, State, states_of
 from review_ui.store.exchange import ImportReport
+from review_ui.store.models import decision_event
 from tests.review_ui.feeds import blurred, feed, item_id
 from tests.review_ui.store.test_deciding import accept, events, reject, say
 
@@ -37,9 +40,9 @@ def written(database: Database, form: Form, *, whole_history: bool = False) -> s
 
 
 def take_in(database: Database, text: str, form: Form, reviewer: str = "imported") -> ImportReport:
-    decisions, report = exchange.parse(text, form, reviewer)
-    with database.writing() as connection:
-        return exchange.take_in(connection, decisions, reviewer, report)
+    decisions, report = exchange.parse(text, form)
+    report.add(exchange.take_in_all(database, decisions, reviewer))
+    return report
 
 
 def counts(report: ImportReport) -> tuple[int, ...]:
@@ -48,7 +51,7 @@ def counts(report: ImportReport) -> tuple[int, ...]:
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
 def test_what_goes_out_comes_in_elsewhere(
-    database: Database, form: Form, tmp_path_factory: pytest.TempPathFactory
+    database: Database, elsewhere: Database, form: Form
 ) -> None:
     say(
         database,
@@ -56,7 +59,6 @@ def test_what_goes_out_comes_in_elsewhere(
         reject(1, note="=1+1"),
         Decision("00000000-0000-4000-8000-000000000001", item_id(2), "undecided", tags=("x",)),
     )
-    elsewhere = open_database(f"sqlite:///{tmp_path_factory.mktemp('other')}/review.sqlite")
     text = written(database, form)
     assert counts(take_in(elsewhere, text, form)) == (3, 3, 0, 0, 3)
     with database.reading() as here, elsewhere.reading() as there:
@@ -67,16 +69,131 @@ def test_what_goes_out_comes_in_elsewhere(
             assert getattr(theirs[item], name) == getattr(mine[item], name), name
     assert counts(take_in(elsewhere, text, form)) == (3, 0, 3, 0, 0)
     assert events(elsewhere) == 3
-    elsewhere.close()
+
+
+def state(database: Database, name: object) -> State:
+    with database.reading() as connection:
+        return states_of(connection, [item_id(name)])[item_id(name)]
+
+
+def line(name: object, verdict: str, **more: object) -> str:
+    return json.dumps({"item": item_id(name), "verdict": verdict, **more}) + "\n"
+
+
+@pytest.fixture
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    database = open_database(f"sqlite:///{tmp_path_factory.mktemp('other')}/review.sqlite")
+    yield database
+    database.close()
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_the_history_comes_in_with_who_said_it(
+    database: Database, elsewhere: Database, form: Form
+) -> None:
+    [first] = say(database, reject(0), reviewer="ann")
+    say(database, accept(0, base=first.state.head), reviewer="Bo Å. O'Hara")
+    take_in(elsewhere, written(database, form, whole_history=True), form)
+    with elsewhere.reading() as connection:
+        history = list(exchange.rows_of(connection, whole_history=True))
+        origins = set(connection.execute(select(decision_event.c.origin)).scalars())
+    assert [(row["verdict"], row["reviewer"]) for row in history] == [
+        ("rejected", "ann"),
+        ("accepted", "Bo Å. O'Hara"),
+    ]
+    assert origins == {"import"}
+
+
+Texts = st.text(st.sampled_from("a '=+-@|\\,\"\n\t\u2028\x85Ω👟"), max_size=12)
+Tags = st.lists(
+    Texts.map(lambda text: text.replace("\n", " ").strip()).filter(bool), max_size=3, unique=True
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(note=Texts, tags=Tags, reasons=Tags, form=st.sampled_from(["csv", "jsonl"]))
+def test_no_text_is_changed_on_its_way(
+    note: str,
+    tags: list[str],
+    reasons: list[str],
+    form: Form,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    folder = tmp_path_factory.mktemp("store")
+    here, there = (open_database(f"sqlite:///{folder}/{name}.sqlite") for name in ("a", "b"))
+    said = reject(0, note=note, tags=tuple(tags), reasons=tuple(reasons))
+    say(here, said, accept(1))
+    report = take_in(there, written(here, form), form)
+    assert counts(report) == (2, 2, 0, 0, 2)
+    found = state(there, 0)
+    assert (found.note, found.tags, found.reasons) == (note, tuple(tags), tuple(reasons))
+    here.close()
+    there.close()
+
+
+def test_what_a_file_does_not_say_is_as_before(database: Database) -> None:
+    say(database, accept(0, tags=("worn",), note="a note"), accept(1, tags=("worn",), note="b"))
+    take_in(database, f"item,verdict\n{item_id(0)},reject\n", "csv")
+    take_in(database, line(1, "rejected", note=None), "jsonl")
+    for name, note in ((0, "a note"), (1, "b")):
+        held = state(database, name)
+        assert (held.verdict, held.tags, held.note) == ("rejected", ("worn",), note)
+    # Said to be empty, they are.
+    take_in(database, f"item,verdict,tags,note\n{item_id(0)},reject,,\n", "csv")
+    take_in(database, line(1, "rejected", tags=[], note=""), "jsonl")
+    for name in (0, 1):
+        held = state(database, name)
+        assert (held.tags, held.note) == ((), "")
+
+
+def test_of_several_words_in_a_file_the_latest_holds(database: Database) -> None:
+    say(database, accept(2))
+    times = [f"2026-01-0{day}T00:00:00+00:00" for day in (3, 1, 2)]
+    text = "".join(
+        line(name, verdict, decided_at=at)
+        for name in (0, 1)
+        for verdict, at in zip(("accepted", "rejected", "undecided"), times, strict=True)
+    )
+    # A word without a time is said now.
+    text = line(1, "rejected") + text + line(2, "rejected", decided_at=times[0])
+    report = take_in(database, text, "jsonl")
+    assert counts(report) == (8, 7, 0, 1, 0)
+    # From rejected to undecided and on: the first step of each, and the last of the second.
+    assert report.overruled == 3
+    assert [state(database, n).verdict for n in range(3)] == ["accepted", "rejected", "accepted"]
+    assert counts(take_in(database, text, "jsonl")) == (8, 0, 7, 1, 0)
+
+
+def test_a_file_without_times_adds_the_same_whoever_brings_it(database: Database) -> None:
+    text = line(0, "rejected") + line(1, "accepted")
+    assert take_in(database, text, "jsonl", "ann").saved == 2
+    assert counts(take_in(database, text, "jsonl", "bob")) == (2, 0, 2, 0, 0)
+    assert state(database, 0).reviewer == "ann"
+
+
+def test_many_lines_of_many_people_come_in_by_pieces(database: Database) -> None:
+    names = [f"r{n}" for n in range(20)]
+    count = 2 * exchange.AT_ONCE + 1
+    text = "".join(line(n, "rejected", reviewer=names[n % 20]) for n in range(count))
+    commits: list[Any] = []
+    event.listen(database.engine, "commit", commits.append)
+    report = take_in(database, text, "jsonl")
+    assert counts(report) == (count, count, 0, 0, count - 5)
+    assert len(commits) == 3
+    with database.reading() as connection:
+        said = exchange.rows_of(connection, whole_history=True)
+        assert Counter(row["reviewer"] for row in said) == Counter(
+            names[n % 20] for n in range(count)
+        )
 
 
 def test_the_whole_history_goes_out(database: Database) -> None:
     [first] = say(database, reject(0))
     say(database, accept(0, base=first.state.head))
-    lines = [json.loads(line) for line in written(database, "jsonl").splitlines()]
-    assert [line["verdict"] for line in lines] == ["accepted"]
+    rows = [json.loads(row) for row in written(database, "jsonl").splitlines()]
+    assert [row["verdict"] for row in rows] == ["accepted"]
     everything = written(database, "jsonl", whole_history=True).splitlines()
-    assert [json.loads(line)["verdict"] for line in everything] == ["rejected", "accepted"]
+    assert [json.loads(row)["verdict"] for row in everything] == ["rejected", "accepted"]
 
 
 def test_a_spreadsheet_runs_nothing(database: Database) -> None:
@@ -105,11 +222,14 @@ def test_lines_that_cannot_be_read_are_named_and_the_others_taken(database: Data
         json.dumps({"item": item_id(1), "verdict": "accepted", "tags": ["a" * 65]}),
         json.dumps({"item": item_id(1), "verdict": "accepted", "event": "nope"}),
         "[" * 100_000,
+        json.dumps({"item": item_id(1), "verdict": "accepted", "note": "\ud800"}),
+        json.dumps({"item": item_id(1), "verdict": "accepted", "tags": ["\udfff"]}),
+        json.dumps({"item": item_id(1), "verdict": "accepted", "reviewer": "<b>"}),
     ]
     report = take_in(database, "\n".join(lines), "jsonl")
-    assert (report.read, report.saved) == (9, 1)
-    assert [line for line, _ in report.errors] == list(range(2, 10))
-    assert "got 'maybe'" in dict(report.errors)[5]
+    assert (report.read, report.saved) == (12, 1)
+    assert [problem.line for problem in report.errors] == list(range(2, 13))
+    assert "got 'maybe'" in report.errors[3].message
 
 
 def test_a_file_without_the_columns_is_refused(database: Database) -> None:
@@ -119,29 +239,24 @@ def test_a_file_without_the_columns_is_refused(database: Database) -> None:
 
 def test_an_older_word_does_not_overrule_a_newer_one(database: Database) -> None:
     say(database, accept(0))
-    line = {"item": item_id(0), "verdict": "rejected", "decided_at": "2020-01-01T00:00:00+00:00"}
-    report = take_in(database, json.dumps(line), "jsonl")
+    older = line(0, "rejected", decided_at="2020-01-01T00:00:00+00:00")
+    report = take_in(database, older, "jsonl")
     assert counts(report) == (1, 0, 0, 1, 0)
-    later = {**line, "decided_at": None}
-    report = take_in(database, json.dumps(later), "jsonl")
+    report = take_in(database, line(0, "rejected", decided_at=None), "jsonl")
     assert (report.saved, report.overruled) == (1, 1)
-    with database.reading() as connection:
-        assert states_of(connection, [item_id(0)])[item_id(0)].verdict == "rejected"
+    assert state(database, 0).verdict == "rejected"
 
 
 def test_a_time_in_the_future_cannot_hold_the_last_word_for_ever(database: Database) -> None:
-    line = {"item": item_id(0), "verdict": "rejected", "decided_at": "9999-01-01T00:00:00+00:00"}
-    take_in(database, json.dumps(line), "jsonl")
-    with database.reading() as connection:
-        held = states_of(connection, [item_id(0)])[item_id(0)]
-    [result] = say(database, accept(0, base=held.head))
+    take_in(database, line(0, "rejected", decided_at="9999-01-01T00:00:00+00:00"), "jsonl")
+    [result] = say(database, accept(0, base=state(database, 0).head))
     assert result.state.verdict == "accepted"
 
 
 @given(text=st.text(max_size=300), form=st.sampled_from(["csv", "jsonl"]))
 def test_no_text_makes_it_fall_over(text: str, form: Form) -> None:
     try:
-        decisions, report = exchange.parse(text, form, "ann")
+        decisions, report = exchange.parse(text, form)
     except ExchangeError:
         return
     assert len(decisions) + len(report.errors) >= min(report.read, 100)
@@ -155,6 +270,6 @@ def test_no_text_makes_it_fall_over(text: str, form: Form) -> None:
 )
 def test_no_csv_makes_it_fall_over(text: str) -> None:
     try:
-        exchange.parse(text, "csv", "ann")
+        exchange.parse(text, "csv")
     except ExchangeError as error:
         assert str(error)

@@ -8,7 +8,7 @@ import pytest
 
 from review_ui.store import clock, history, projection
 from review_ui.store.database import Database, open_database
-from review_ui.store.deciding import Decision
+from review_ui.store.deciding import Decision, Submission, decide
 from tests.review_ui.feeds import blurred, feed, item_id
 from tests.review_ui.store.test_deciding import accept, head, new, reject, say
 
@@ -41,17 +41,39 @@ def test_pace_leaves_pauses_out() -> None:
     assert history.rate(with_lunch) == pytest.approx(60)
 
 
-def test_paces_by_reviewer(database: Database) -> None:
+def test_paces_by_reviewer(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     start = clock.now()
     for n in range(3):
         at = start + n * clock.SECOND
         say(database, reject(n, decided_at=at, client_ms=100 * (n + 1)), reviewer="ann")
     say(database, accept(4), reviewer="bob")
     with database.reading() as connection:
-        ann, bob = history.paces(connection, 0)
-        assert history.paces(connection, clock.now() + clock.SECOND * 60) == []
+        ann, bob = history.paces(connection)
+        assert history.paces(connection, since=clock.now() + clock.SECOND * 60) == []
+        assert history.paces(connection, reviewer="bob") == [bob]
+        monkeypatch.setattr(history, "RECENT", 2)
+        [recent, _] = history.paces(connection)
     assert (ann.reviewer, ann.decisions, ann.per_minute, ann.median_ms) == ("ann", 3, 60.0, 200)
     assert (bob.reviewer, bob.decisions, bob.median_ms) == ("bob", 1, None)
+    # All are counted; the last ones tell the pace.
+    assert (recent.decisions, recent.per_minute, recent.median_ms) == (3, 60.0, 250)
+    assert recent.last_at == ann.last_at == start + 2 * clock.SECOND
+
+
+def test_events_are_counted_whatever_their_numbers(database: Database) -> None:
+    known = history.Events()
+    for n in range(2):
+        say(database, reject(n))
+        with pytest.raises(RuntimeError, match="given up"), database.writing() as connection:
+            decide(connection, [Submission("ann", "page", [reject(5)])])
+            raise RuntimeError("given up")
+        with database.reading() as connection:
+            known = history.counted(connection, known)
+        assert known.count == n + 1
+    say(database, reject(6), accept(7))
+    with database.reading() as connection:
+        assert history.counted(connection, known).count == 4
+        assert history.counted(connection, history.Events()).count == 4
 
 
 def test_agreement_is_of_last_words_on_the_same_items(database: Database) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, insert, text
+from sqlalchemy import Connection, insert, select, text
 
-from review_ui.errors import StoreError
+from review_ui.errors import DiskFullError, StoreError
+from review_ui.store import database as module
 from review_ui.store import projection
 from review_ui.store.database import Database, open_database
 from review_ui.store.deciding import Decision, Outcome, Submission
@@ -64,6 +67,67 @@ def test_one_that_spoils_the_transaction_spoils_no_other(database: Database) -> 
             else:
                 assert future.result()[0].outcome is Outcome.SAVED
     assert events(database) == 10
+
+
+def test_what_fails_beside_other_work_does_not_make_that_run_again(database: Database) -> None:
+    may_begin = threading.Event()
+    runs: list[str] = []
+
+    def note(name: str) -> Callable[[Connection], None]:
+        def work(connection: Connection) -> None:
+            connection.execute(insert(tag).values(value=name, uses=len(runs)))
+            runs.append(name)
+
+        return work
+
+    def fail(connection: Connection) -> None:
+        connection.execute(insert(tag).values(value="half", uses=1))
+        raise ValueError("no")
+
+    with closing(Writer(database)) as writer:
+        # All that comes while this one runs shares the next transaction.
+        first = writer.write(lambda _: may_begin.wait())
+        before, failing, after = (writer.write(w) for w in (note("before"), fail, note("after")))
+        may_begin.set()
+        with pytest.raises(ValueError, match="no"):
+            failing.result()
+        for future in (first, before, after):
+            future.result()
+    assert runs == ["before", "after"]
+    with database.reading() as connection:
+        assert dict(map(tuple, connection.execute(select(tag.c.value, tag.c.uses)))) == {
+            "before": 0,
+            "after": 1,
+        }
+
+
+def test_work_that_fills_the_disk_is_told_and_decisions_beside_it_are_kept(
+    tmp_path: Path,
+) -> None:
+    database = open_database(f"sqlite:///{tmp_path}/review.sqlite")
+    with database.engine.connect() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+    database.engine.dispose()
+
+    def limit(plain: sqlite3.Connection, _record: object) -> None:
+        plain.execute(f"PRAGMA max_page_count = {pages + 8}")
+
+    def fill(connection: Connection) -> None:
+        rows = [{"value": f"{n} {'x' * 1_000}", "uses": 1} for n in range(1_000)]
+        connection.execute(insert(tag), rows)
+
+    module.event.listen(database.engine, "connect", limit)
+    may_begin = threading.Event()
+    with closing(Writer(database)) as writer:
+        first = writer.write(lambda _: may_begin.wait())
+        filling, decided = writer.write(fill), writer.decide(one("ann", reject(0)))
+        may_begin.set()
+        first.result()
+        with pytest.raises(DiskFullError, match="free some room"):
+            filling.result()
+        assert decided.result()[0].outcome is Outcome.SAVED
+    assert events(database) == 1
+    database.close()
 
 
 def test_closing_writes_what_waits(database: Database) -> None:

@@ -21,6 +21,7 @@ def upgrade() -> None:
         sa.Column("total", sa.Integer(), nullable=False),
         sa.Column("queues", sa.Text(), nullable=False),
         sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("progressed_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("number", name=op.f("pk_build")),
         sqlite_autoincrement=True,
     )
@@ -103,7 +104,21 @@ def upgrade() -> None:
         sa.Column("until", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("item_id", name=op.f("pk_lease")),
     )
-    op.create_index(op.f("ix_lease_reviewer"), "lease", ["reviewer"], unique=False)
+    op.create_index(op.f("ix_lease_until"), "lease", ["until"], unique=False)
+    op.create_table(
+        "queue_count",
+        sa.Column("build", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("reason", sa.String(length=32), nullable=False),
+        sa.Column("open", sa.Integer(), nullable=False),
+        sa.Column("accepted", sa.Integer(), nullable=False),
+        sa.Column("rejected", sa.Integer(), nullable=False),
+        sa.Column("unsettled", sa.Integer(), nullable=False),
+        sa.Column("settled", sa.Integer(), nullable=False),
+        sa.Column("low", sa.Float(), nullable=True),
+        sa.Column("high", sa.Float(), nullable=True),
+        sa.PrimaryKeyConstraint("build", "reason", name=op.f("pk_queue_count")),
+        sqlite_with_rowid=False,
+    )
     op.create_table(
         "queue_entry",
         sa.Column("item", sa.BigInteger(), autoincrement=False, nullable=False),
