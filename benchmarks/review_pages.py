@@ -15,8 +15,9 @@ from playwright.sync_api import Browser, Page, expect
 
 from benchmarks.common import REPOSITORY, Skipped
 from tests.review_ui.browser import BrowserMissingError, launched
+from tests.review_ui.pages import log_in
 
-SHOWN = ".frame img.picture, .grid .cell, .members .member, .empty h2, .empty .primary"
+SHOWN = ".frame img.picture, .grid .cell, .members .member, .empty .buttons"
 
 
 @contextlib.contextmanager
@@ -71,15 +72,14 @@ def entered(chromium: Browser, address: str, name: str, place: str = "", **how: 
     context = chromium.new_context(**settings)
     page = context.new_page()
     page.goto(f"{address}login#/{place}")
-    page.fill("input[name=name]", name)
-    page.keyboard.press("Enter")
+    log_in(page, name)
     ready(page)
     return page
 
 
 def ready(page: Page) -> None:
-    """Wait until something is there to decide, or to read."""
-    expect(page.locator(SHOWN).first).to_be_visible(timeout=60_000)
+    """Wait until a build is there, and something of it to decide, or an end with a way on."""
+    expect(page.locator(SHOWN).first).to_be_visible(timeout=120_000)
 
 
 def go(page: Page, place: str) -> None:

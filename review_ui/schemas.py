@@ -290,6 +290,7 @@ class ClustersOut(BaseModel):
 
     clusters: list[ClusterOut]
     next: str | None
+    held_by_others: int = Field(description="that are left out, since others look at them")
 
 
 class LeasesIn(Taken):

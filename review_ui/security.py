@@ -38,7 +38,7 @@ LOGIN_PATH: Final = "/api/session"
 _LIMITS: Final = {IMPORT_PATH: MAX_IMPORT, LOGIN_PATH: MAX_LOGIN}
 
 POLICY: Final = (
-    "default-src 'self'; img-src 'self' blob:; object-src 'none'; base-uri 'none'; "
+    "default-src 'self'; object-src 'none'; base-uri 'none'; "
     "frame-ancestors 'none'; form-action 'self'"
 )
 # A report is one file with all its styles and pictures in it; it has no script.

@@ -244,7 +244,7 @@ async def take_clusters(
             most=MOST_MEMBERS,
         )
 
-    def take(connection: Connection) -> queues.ClustersPage:
+    def take(connection: Connection) -> tuple[queues.ClustersPage, int]:
         found, last = find(connection)
         now = clock.now()
         mine = [
@@ -257,10 +257,11 @@ async def take_clusters(
         ]
         for cluster in mine:
             queues.hold(connection, [row.item_id for row in cluster.rows], session.name, until)
-        return mine, last
+        return (mine, last), len(found) - len(mine)
 
+    held = 0
     if body.lease:
-        found, last = await _write(desk, build, take)
+        (found, last), held = await _write(desk, build, take)
     else:
         found, last = await run_in_threadpool(_read, desk, build, find)
     for cluster in found:
@@ -268,6 +269,7 @@ async def take_clusters(
     return {
         "clusters": [views.cluster(cluster) for cluster in found],
         "next": to_cursor(build.number, last),
+        "held_by_others": held,
     }
 
 

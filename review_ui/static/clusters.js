@@ -1,18 +1,21 @@
 // Copies and colourways side by side: keep the best, some, or all.
 
 import { ClusterSupply } from "./cluster_supply.js";
-import { difference } from "./difference.js";
 import { button, el, fill, keycap } from "./dom.js";
-import { bytes, count, described, many, MARKS, measure, named, WORDS } from "./format.js";
+import { failure } from "./ending.js";
+import { count, many } from "./format.js";
 import { items } from "./items.js";
 import { keys } from "./keys.js";
+import { Member } from "./member.js";
 import { outbox } from "./outbox.js";
 import { markShown, pictures } from "./pictures.js";
 import { pace } from "./session.js";
+import { toggleTag } from "./tagging.js";
 import { announce } from "./toasts.js";
 
 const AHEAD = 3;
-const DIGITS = 9;
+const PICTURES_AHEAD = 12; // of each cluster
+const IN_ONE_ROW = 6;
 
 export function mount(root, app) {
   const view = new Clusters(root, app);
@@ -23,9 +26,10 @@ export function mount(root, app) {
 class Clusters {
   #app;
   #supply;
+  #shown = null; // the cluster
+  #members = [];
   #kept = new Set();
   #at = 0; // the member that arrows move
-  #shown = null; // key
   #since = 0;
   #isDifference = false;
   #nodes;
@@ -40,7 +44,7 @@ class Clusters {
     const { signal } = this.#leaving;
     items.addEventListener("change", ({ detail }) => this.#changed(detail), { signal });
     outbox.addEventListener("undone", ({ detail }) => this.#undone(detail.items), { signal });
-    this.#supply.addEventListener("more", () => this.#shown === null && this.refresh(), { signal });
+    this.#supply.addEventListener("more", () => this.#arrived(), { signal });
     this.#supply.addEventListener("trouble", ({ detail }) => this.#failed(detail), { signal });
   }
 
@@ -54,9 +58,8 @@ class Clusters {
     this.#supply.ensure(AHEAD);
     const cluster = this.#supply.current;
     if (!cluster) return this.#showEnd();
-    if (cluster.key !== this.#shown) this.#begun(cluster);
-    this.#draw(cluster);
-    const coming = this.#supply.following(AHEAD).flatMap(({ items: members }) => members.slice(0, 6));
+    if (cluster !== this.#shown) this.#show(cluster);
+    const coming = this.#supply.following(AHEAD).flatMap(({ items: members }) => members.slice(0, PICTURES_AHEAD));
     pictures.preload(coming.map(({ standard }) => standard));
   }
 
@@ -66,20 +69,38 @@ class Clusters {
     this.#supply.close();
   }
 
-  #begun(cluster) {
-    const members = cluster.items.map(({ id }) => items.get(id));
-    const accepted = members.filter(({ verdict }) => verdict === "accepted");
-    this.#shown = cluster.key;
-    this.#kept = new Set((accepted.length ? accepted : members.slice(0, 1)).map(({ id }) => id));
+  #show(cluster) {
+    const { body, end, row } = this.#nodes;
+    const hadFocus = row.contains(document.activeElement);
+    const ids = cluster.items.map(({ id }) => id);
+    // Of what was seen long ago nothing is known any more.
+    items.put(cluster.items.filter(({ id }) => !items.get(id)));
+    const accepted = ids.filter((id) => items.get(id).verdict === "accepted");
+    this.#shown = cluster;
+    this.#kept = new Set(accepted.length ? accepted : [cluster.best]);
     this.#at = 0;
     this.#since = performance.now();
-    this.#nodes.row.scrollLeft = 0;
+    this.#members = this.#begun(ids);
+    fill(row, this.#members.map(({ node }) => node));
+    this.#showPictures();
+    body.hidden = false;
+    end.hidden = true;
+    row.dataset.many = String(ids.length > IN_ONE_ROW);
+    row.scrollLeft = row.scrollTop = 0;
+    this.#draw();
+    this.#move(0, hadFocus);
     markShown(cluster.key);
+  }
+
+  /** Make the members: the best, and the others, which are compared with it. */
+  #begun([bestId, ...others]) {
+    const best = new Member(bestId, 0, null, () => this.#toggle(0));
+    return [best, ...others.map((id, index) => new Member(id, index + 1, best, () => this.#toggle(index + 1)))];
   }
 
   /** Decide about all members at one stroke; those that are so already need no word. */
   #decide(isKept) {
-    const cluster = this.#supply.current;
+    const cluster = this.#shown;
     if (!cluster) return;
     const ms = performance.now() - this.#since;
     const wanted = cluster.items.map(({ id }) => ({ item: items.get(id), verdict: isKept(id) ? "accepted" : "rejected" }));
@@ -94,16 +115,17 @@ class Clusters {
   }
 
   #entry({ id, relation }, verdict, ms) {
-    const reason = this.#supply.current.kind === "duplicate" ? relation : "colourway";
+    const reason = this.#shown.kind === "duplicate" ? relation : "colourway";
     return { item: id, verdict, reasons: verdict === "rejected" && reason ? [reason] : [], ms };
   }
 
   #keepBest() {
-    const best = this.#supply.current?.best;
-    this.#decide((id) => id === best);
+    this.#decide((id) => id === this.#shown.best);
   }
 
   #next() {
+    // What is still to come was not seen.
+    if (!this.#shown) return;
     this.#supply.at += 1;
     this.#supply.pass();
     this.#shown = null;
@@ -124,124 +146,112 @@ class Clusters {
   }
 
   #changed(ids) {
-    const cluster = this.#supply.current;
-    if (cluster?.key === this.#shown && cluster.items.some(({ id }) => ids.includes(id))) this.#draw(cluster);
+    if (this.#shown?.items.some(({ id }) => ids.includes(id))) this.#draw();
   }
 
-  #draw(cluster) {
-    const { body, end, row, title, keepMarked } = this.#nodes;
-    body.hidden = false;
-    end.hidden = true;
-    const members = cluster.items.map(({ id }) => items.get(id));
-    const what = cluster.kind === "duplicate" ? many(cluster.size, "copy", "copies") : many(cluster.size, "colourway");
-    const more = cluster.more ? ` ${count(cluster.more)} more are not shown and not decided.` : "";
-    fill(title, el("h3", { text: `${what}, the one to keep first` }), el("p", { class: "muted", text: `Marked ones are kept.${more}` }));
-    fill(row, members.map((item, index) => this.#member(item, index, members[0])));
+  /** Say how all stands; the nodes stay, and with them the focus and the place. */
+  #draw() {
+    const { title, keepMarked } = this.#nodes;
+    const { items: members, kind, size, more } = this.#shown;
+    const what = kind === "duplicate" ? many(size, "copy", "copies") : many(size, "colourway");
+    const rest = more ? ` ${count(more)} more are not shown.` : "";
+    fill(title, el("h3", { text: what }), el("p", { class: "muted", text: `Marked ones are kept.${rest}` }));
     fill(keepMarked, el("span", { text: `Keep ${count(this.#kept.size)} marked` }), keycap("Enter"));
-    row.children[this.#at]?.setAttribute("tabindex", "0");
-  }
-
-  #member(item, index, best) {
-    const isKept = this.#kept.has(item.id);
-    const label = `${described(item)}; ${isKept ? "to be kept" : "to be rejected"}`;
-    const node = el(
-      "div",
-      {
-        class: "member",
-        role: "option",
-        tabindex: "-1",
-        dataset: { id: item.id, kept: String(isKept) },
-        aria: { selected: String(isKept), label },
-        on: { click: () => this.#toggle(index) },
-      },
-      el("div", { class: "member-picture" }, this.#picture(item, best)),
-      el("p", { class: "member-head" }, el("span", { class: "mark", aria: { hidden: "true" }, text: isKept ? MARKS.accepted : MARKS.rejected }), index < DIGITS && keycap(String(index + 1)), el("b", { text: named(item) })),
-      facts(item, best),
-    );
-    return node;
-  }
-
-  #picture(item, best) {
-    const mine = pictures.ready(item.standard);
-    if (!mine) {
-      pictures.load(item.standard).then((isGood) => isGood && this.#changed([item.id]));
-      return el("img", { src: item.thumb, alt: "", draggable: "false" });
-    }
-    const kept = pictures.ready(best.standard);
-    if (this.#isDifference && kept && item.id !== best.id) {
-      const { canvas, share } = difference(kept, mine);
-      canvas.setAttribute("role", "img");
-      canvas.setAttribute("aria-label", `${measure(100 * share)} % of the picture differ from the first`);
-      return [canvas, el("span", { class: "member-share", text: `${measure(100 * share)} % differ` })];
-    }
-    // One decoded picture can be in one place only; copies may share it.
-    const image = mine.isConnected ? mine.cloneNode() : mine;
-    image.className = "";
-    image.alt = "";
-    return image;
+    members.forEach(({ id }, index) => this.#members[index].draw(this.#kept.has(id)));
   }
 
   #toggle(index) {
-    const member = this.#supply.current?.items[index];
+    const member = this.#shown?.items[index];
     if (!member) return;
     if (!this.#kept.delete(member.id)) this.#kept.add(member.id);
-    this.#at = index;
-    this.#draw(this.#supply.current);
-    this.#nodes.row.children[index].focus({ preventScroll: true });
+    this.#draw();
+    this.#move(index - this.#at);
   }
 
-  #move(by) {
-    const { children } = this.#nodes.row;
-    if (!children.length) return;
-    children[this.#at]?.setAttribute("tabindex", "-1");
-    this.#at = Math.min(children.length - 1, Math.max(0, this.#at + by));
-    children[this.#at].setAttribute("tabindex", "0");
-    children[this.#at].focus();
+  #move(by, isTaken = true) {
+    if (!this.#shown) return;
+    const nodeAt = (at) => this.#members[at].node;
+    nodeAt(this.#at).setAttribute("tabindex", "-1");
+    this.#at = Math.min(this.#members.length - 1, Math.max(0, this.#at + by));
+    nodeAt(this.#at).setAttribute("tabindex", "0");
+    if (!isTaken) return;
+    nodeAt(this.#at).focus({ preventScroll: true });
+    nodeAt(this.#at).scrollIntoView({ block: "nearest", inline: "nearest" });
   }
 
   #showDifference() {
     this.#isDifference = !this.#isDifference;
-    announce(this.#isDifference ? "Differences from the first" : "Pictures");
-    if (this.#supply.current) this.#draw(this.#supply.current);
+    this.#nodes.differ.setAttribute("aria-pressed", String(this.#isDifference));
+    announce(this.#isDifference ? "Differences from the best" : "Pictures");
+    this.#showPictures();
+  }
+
+  #showPictures() {
+    for (const member of this.#members) member.show(this.#isDifference);
+  }
+
+  #arrived() {
+    // What is shown may have come anew, with other members.
+    if (!this.#shown || this.#supply.current !== this.#shown) this.refresh();
+  }
+
+  #empty(...said) {
+    const { body, end, row } = this.#nodes;
+    this.#shown = null;
+    this.#members = [];
+    fill(row);
+    body.hidden = true;
+    end.hidden = false;
+    fill(end, said);
   }
 
   #showEnd() {
-    const { body, end } = this.#nodes;
-    this.#shown = null;
-    body.hidden = true;
-    end.hidden = false;
-    if (!this.#supply.finished) return fill(end, el("p", { text: "Loading…" }));
-    const next = this.#app.queues.find(({ id, open }) => open > 0 && id !== "all" && id !== this.#app.queue.id);
-    fill(
-      end,
-      el("h2", { text: this.#supply.clusters.length ? "Done here" : "Nothing here" }),
-      el("p", { text: this.#app.standing === "open" ? "No copies wait for a decision." : "Nothing is settled yet." }),
+    if (!this.#supply.finished) return this.#empty(el("p", { text: "Loading…" }));
+    const { clusters, skipped } = this.#supply;
+    const next = this.#app.queues.find(({ id, open }) => open > 0 && id !== "all" && id !== this.#app.queue?.id);
+    return this.#empty(
+      el("h2", { text: clusters.length ? "Done here" : "Nothing here" }),
+      el("p", { text: this.#left() }),
       el(
         "div",
         { class: "buttons" },
-        button("Look again", () => this.#supply.restart()),
+        button(skipped ? `Look at the ${count(skipped)} skipped again` : "Look again", () => this.#again()),
         next && button(`Next: ${next.title}`, () => this.#app.show("single", { queue: next.id }), { class: "primary" }),
       ),
     );
   }
 
+  /** Say what is left of the queue. */
+  #left() {
+    const { skipped, partly, heldByOthers } = this.#supply;
+    if (this.#app.standing !== "open") return "Nothing else is settled.";
+    const left = [
+      skipped && `${many(skipped, "group")} ${skipped === 1 ? "was" : "were"} skipped.`,
+      partly && `${many(partly, "group")} ${partly === 1 ? "has" : "have"} more copies than are shown at once; they come next.`,
+      heldByOthers && `${count(heldByOthers)} wait with others; what they leave comes back.`,
+    ];
+    return left.filter(Boolean).join(" ") || "No copies wait for a decision.";
+  }
+
+  async #again() {
+    await this.#supply.restart();
+    if (!this.#leaving.signal.aborted) this.refresh();
+  }
+
   #failed(error) {
-    if (this.#shown !== null) return;
-    const { body, end } = this.#nodes;
-    body.hidden = true;
-    end.hidden = false;
-    fill(end, el("p", { text: error.message }), button("Try again", () => this.refresh(), { class: "primary" }));
+    if (error.code === "build_changed") this.#app.refreshQueues();
+    if (!this.#shown) this.#empty(failure(error, () => this.refresh()));
   }
 
   #current(run) {
     return () => {
-      const member = this.#supply.current?.items[this.#at];
+      const member = this.#shown?.items[this.#at];
       if (member) run(member.id);
     };
   }
 
   #bindings() {
-    const { dialogs } = this.#app;
+    const { dialogs, session } = this.#app;
     const marked = () => this.#decide((id) => this.#kept.has(id));
     const digit = (n) => ({ key: String(n), run: () => this.#toggle(n - 1), help: "Mark the first; 2 to 9 for others", hidden: n > 1 });
     return [
@@ -253,12 +263,13 @@ class Clusters {
       ...[1, 2, 3, 4, 5, 6, 7, 8, 9].map(digit),
       { key: "ArrowRight", run: () => this.#move(1), help: "Move" },
       { key: "ArrowLeft", run: () => this.#move(-1), help: "Move", hidden: true },
-      { key: "d", run: () => this.#showDifference(), help: "Show where they differ from the first" },
+      { key: "d", run: () => this.#showDifference(), help: "Show where they differ from the best" },
       { key: "s", run: () => this.#next(), help: "Skip" },
       { key: "p", run: () => this.#back(), help: "Previous" },
       { key: "e", run: this.#current((id) => this.#app.openItem(id)), help: "Open it alone" },
       { key: "t", run: this.#current((id) => dialogs.tags([id])), help: "Tags" },
       { key: "i", run: this.#current((id) => dialogs.explain(id)), help: "Everything known" },
+      ...Object.entries(session.tag_keys).map(([key, tag]) => ({ key, run: this.#current((id) => toggleTag(id, tag)), help: `Tag “${tag}”` })),
     ];
   }
 
@@ -276,37 +287,10 @@ class Clusters {
       keepMarked,
       act("accept", "Keep best", "b", () => this.#keepBest()),
     );
-    const differ = button(["Differences ", keycap("d")], () => this.#showDifference(), { class: "quiet" });
+    const differ = button(["Differences ", keycap("d")], () => this.#showDifference(), { class: "tab", aria: { pressed: "false" } });
     const body = el("div", { class: "cluster", hidden: true }, el("div", { class: "cluster-head" }, title, differ), row, acts);
     const end = el("div", { class: "empty" }, el("p", { text: "Loading…" }));
     fill(root, body, end);
-    return { title, row, body, end, keepMarked };
+    return { title, row, body, end, keepMarked, differ };
   }
-}
-
-/** What is known of a member; what is better or worse than the first is said so. */
-function facts(item, best) {
-  const area = (of) => of.width * of.height;
-  const rows = [
-    ["Size", `${item.width} × ${item.height}`, compared(area(item), area(best))],
-    ["File", bytes(item.bytes), compared(item.bytes, best.bytes)],
-    ["Source", item.source, item.source === best.source ? "" : "other"],
-    ["Copy", item.relation?.replaceAll("_", " "), ""],
-    ["Distance", item.distance === null ? null : measure(item.distance), ""],
-    ["Stands", WORDS[item.standing] + (item.reviewer && item.verdict ? `, ${item.reviewer}` : ""), ""],
-  ];
-  return el(
-    "dl",
-    { class: "member-facts" },
-    rows
-      .filter(([, value]) => value)
-      .map(([name, value, how]) => [el("dt", { text: name }), el("dd", { dataset: { how } }, value, how && el("small", { text: ` ${SAID[how]}` }))]),
-  );
-}
-
-const SAID = { more: "▲ larger", less: "▼ smaller", other: "≠ other" };
-
-function compared(mine, first) {
-  if (mine === first) return "";
-  return mine > first ? "more" : "less";
 }

@@ -4,9 +4,10 @@ import { get } from "./api.js";
 import { difference } from "./difference.js";
 import { dialog } from "./dialogs.js";
 import { button, el, fill, keycap } from "./dom.js";
-import { bytes, described, MARKS, measure, named } from "./format.js";
+import { bytes, described, measure, named } from "./format.js";
 import { items } from "./items.js";
 import { pictures } from "./pictures.js";
+import { thumb } from "./thumb.js";
 import { toast } from "./toasts.js";
 
 /** Compare an item with its copies, and with what looks like it. */
@@ -111,14 +112,12 @@ class Comparison {
   }
 
   #thumb(each, index) {
-    const choose = () => {
+    const run = () => {
       this.#at = index;
       this.#draw();
     };
-    const image = el("img", { src: each.thumb, alt: "" });
-    const mark = el("span", { class: "mark", dataset: { standing: each.standing }, text: MARKS[each.standing] });
-    const label = described(each);
-    return el("li", {}, button([image, mark], choose, { class: "thumb", aria: { label, pressed: String(index === this.#at) }, title: label }));
+    const aria = { pressed: String(index === this.#at) };
+    return el("li", {}, thumb({ src: each.thumb, standing: each.standing, label: described(each), run, aria }));
   }
 }
 

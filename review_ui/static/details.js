@@ -2,8 +2,9 @@
 
 import { get } from "./api.js";
 import { button, el, fill, keycap } from "./dom.js";
-import { ago, described, MARKS, moment, WORDS } from "./format.js";
+import { ago, described, moment, WORDS } from "./format.js";
 import { items } from "./items.js";
+import { thumb } from "./thumb.js";
 
 const WAIT = 250;
 const NEIGHBOURS_SHOWN = 8;
@@ -53,10 +54,8 @@ export class Details {
 
   #neighbour(other) {
     const label = `${described(other)}; ${other.bits} of 64 bits differ`;
-    const image = el("img", { src: other.thumb, alt: "", loading: "lazy", decoding: "async" });
-    const mark = el("span", { class: "mark", dataset: { standing: other.standing }, text: MARKS[other.standing] });
-    const open = () => this.#app.openItem(other.id);
-    return el("li", {}, button([image, mark], open, { class: "thumb", title: label, aria: { label } }));
+    const run = () => this.#app.openItem(other.id);
+    return el("li", {}, thumb({ src: other.thumb, standing: other.standing, label, run }));
   }
 }
 

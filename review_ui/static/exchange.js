@@ -7,7 +7,7 @@ import { count, many } from "./format.js";
 import { outbox } from "./outbox.js";
 
 const PREVIEWED = 5;
-const LARGEST = 60_000_000;
+const LARGEST = 12_000_000; // as JSON it is larger, and the server takes 16 MiB
 const PATIENCE = 600_000;
 
 /** Offer downloads, and (to admins) the import of a file. */
@@ -55,7 +55,7 @@ function imports(app) {
 
 async function preview(app, file, result) {
   const format = file.name.toLowerCase().endsWith(".csv") ? "csv" : "jsonl";
-  if (file.size > LARGEST) return fill(result, problem(`${file.name} is too large; cut it into parts below 60 MB`));
+  if (file.size > LARGEST) return fill(result, problem(`${file.name} is too large; cut it into parts below 12 MB, or use: nonesuch review --import ${file.name}`));
   const text = await file.text();
   const lines = text.split("\n").filter((line) => line.trim());
   const begin = button("Import", () => send(app, format, text, result), { class: "primary" });

@@ -6,7 +6,7 @@ import { scale } from "./scale.js";
 
 const DIGITS = 9;
 
-/** Draw all that is known of an item at once. */
+/** Draw all that is known of an item at once. @param {object[]} reasons as `reasonsFor` gives them */
 export function facts(app, item, reasons, reject) {
   return [why(app, item), rejectFor(reasons, reject), about(app, item), tags(app, item), note(app, item)];
 }
@@ -41,7 +41,7 @@ function why(app, item) {
 }
 
 function rejectFor(reasons, reject) {
-  const entries = reasons.map(({ id, title, own }, index) =>
+  const entry = ({ id, title, own }, index) =>
     el(
       "li",
       {},
@@ -49,14 +49,16 @@ function rejectFor(reasons, reject) {
         class: own ? "reason reason-own" : "reason",
         aria: { label: `Reject: ${title}` },
       }),
-    ),
-  );
-  const rest = entries.slice(DIGITS);
+    );
+  // Its own are in sight, with or without a digit.
+  const isNear = ({ own }, index) => own || index < DIGITS;
+  const near = reasons.map((reason, index) => isNear(reason, index) && entry(reason, index));
+  const rest = reasons.map((reason, index) => !isNear(reason, index) && entry(reason, index)).filter(Boolean);
   return el(
     "section",
     { class: "fact" },
     el("h3", { text: "Reject for" }),
-    el("ul", { class: "reasons" }, entries.slice(0, DIGITS)),
+    el("ul", { class: "reasons" }, near),
     rest.length > 0 && el("details", {}, el("summary", { class: "muted", text: "Other reasons" }), el("ul", { class: "reasons" }, rest)),
   );
 }
@@ -88,7 +90,7 @@ function tags(app, item) {
   return el(
     "section",
     { class: "fact" },
-    el("h3", {}, "Tags ", button(["Edit ", keycap("t")], () => app.dialogs.tags([item.id]), { class: "quiet" })),
+    el("h3", {}, "Tags ", opener("tags", ["Edit ", keycap("t")], () => app.dialogs.tags([item.id]))),
     el("ul", { class: "tags" }, own, given),
   );
 }
@@ -97,12 +99,26 @@ function note(app, item) {
   return el(
     "section",
     { class: "fact" },
-    el("h3", {}, "Note ", button([item.note ? "Edit " : "Write ", keycap("n")], () => app.dialogs.note(item.id), { class: "quiet" })),
+    el("h3", {}, "Note ", opener("note", [item.note ? "Edit " : "Write ", keycap("n")], () => app.dialogs.note(item.id))),
     item.note && el("p", { class: "note", text: item.note }),
   );
 }
 
+/** A button for a dialog. What is changed there draws it anew: the focus goes back to what is there then. */
+function opener(name, label, open) {
+  const run = async () => {
+    await open();
+    const shown = [...document.querySelectorAll("dialog[open]")].at(-1);
+    shown?.addEventListener("close", () => {
+      if (document.activeElement === document.body) document.querySelector(`.facts [data-name="${name}"]`)?.focus();
+    });
+  };
+  return button(label, run, { class: "quiet", dataset: { name } });
+}
+
+/** Shorten the address of a page. The web has some that no browser can read. */
 function shortened(url) {
+  if (!URL.canParse(url)) return url;
   const { hostname, pathname } = new URL(url);
   return pathname.length > 28 ? `${hostname}…${pathname.slice(-26)}` : hostname + pathname;
 }

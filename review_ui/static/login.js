@@ -35,6 +35,7 @@ async function logIn(event) {
 }
 
 takeToken();
-name.value = localStorage.getItem(NAME) ?? "";
+name.value ||= localStorage.getItem(NAME) ?? "";
 if (name.value && token && !token.value) token.focus();
 form.addEventListener("submit", logIn);
+form.querySelector("[type=submit]").disabled = false;

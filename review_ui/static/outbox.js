@@ -51,7 +51,7 @@ class Outbox extends EventTarget {
     this.#others = new BroadcastChannel(this.#lock);
     this.#others.onmessage = ({ data }) => this.#settled(data);
     this.#resume((await this.#journal.first(ALL)).map(([, kept]) => kept));
-    this.#past.seed(session.name);
+    this.#past.seed(session.name).then(() => this.#say("change"));
     addEventListener("online", () => this.retry());
     addEventListener("focus", () => this.#trouble && this.retry());
     this.#send();
@@ -206,7 +206,7 @@ class Outbox extends EventTarget {
       if (outcome === "saved" || outcome === "replayed") saved += 1;
       else if (!mine) continue;
       else if (outcome === "conflict") lost.set(state.item, { item: state.item, mine, theirs: state });
-      else refused.set(state.item, { item: state.item, why: problem ?? "nobody knows such a picture" });
+      else refused.set(state.item, { item: state.item, why: problem });
     }
     items.settle(held.values());
     this.#uncover(new Set(outcomes.map(({ state }) => state.item)), lost);

@@ -10,13 +10,15 @@ const POLL = 700;
 
 /** Offer to publish; show what runs, and what came of it. */
 export async function open(app) {
-  const body = el("div", { class: "publish", aria: { live: "polite" } });
-  const shown = dialog("Publish", body, { className: "dialog-small" });
+  const body = el("div", { class: "publish" });
+  const said = el("p", { class: "unseen", role: "status" });
+  const shown = dialog("Publish", [body, said], { className: "dialog-small" });
+  let state = { state: "idle" };
   const watch = async () => {
     while (shown.node.open) {
-      const state = await get("/api/publish").catch((error) => ({ state: "unknown", message: error.message }));
+      state = await get("/api/publish").catch((error) => ({ state: "unknown", message: error.message }));
       if (!shown.node.open) return;
-      draw(state);
+      draw();
       if (state.state !== "running" && state.state !== "unknown") return;
       await new Promise((resolve) => setTimeout(resolve, POLL));
     }
@@ -31,10 +33,14 @@ export async function open(app) {
     watch();
   };
   const again = () => button("Publish", start, { class: "primary" });
-  const draw = (state) => fill(body, parts(app, state, again));
-  const redraw = () => draw({ state: "idle" });
-  outbox.addEventListener("change", redraw);
-  shown.node.addEventListener("close", () => outbox.removeEventListener("change", redraw));
+  const draw = () => {
+    fill(body, parts(app, state, again));
+    // How far it is changes all the time; only what changes seldom is said.
+    const news = worded(state);
+    if (said.textContent !== news) said.textContent = news;
+  };
+  outbox.addEventListener("change", draw);
+  shown.node.addEventListener("close", () => outbox.removeEventListener("change", draw));
   await app.refreshQueues();
   await watch();
 }
@@ -58,6 +64,12 @@ function parts(app, state, again) {
       ? el("p", { class: "problem", text: `${many(outbox.pending, "decision")} are not saved yet; publishing waits for them.` })
       : el("div", { class: "buttons" }, again()),
   ];
+}
+
+/** Give what readers of screens are told; errors tell of themselves. */
+function worded({ state, stage, version }) {
+  if (state === "running") return `Publishing: ${stage}`;
+  return state === "done" ? `Version ${version} is published` : "";
 }
 
 function running({ stage, done: steps, total }) {

@@ -15,6 +15,8 @@ export class Rail {
       if (event.target.closest("a")) this.toggle(false);
     });
     document.addEventListener("nonesuch:rail", () => this.toggle());
+    // What darkens the page beside the drawer is of the body.
+    document.addEventListener("click", ({ target }) => target === document.body && this.toggle(false));
     document.addEventListener("keydown", ({ key }) => key === "Escape" && this.toggle(false));
   }
 
@@ -29,9 +31,10 @@ export class Rail {
     const most = Math.max(1, ...reasons.map(({ open }) => open));
     const list = (wanted) => reasons.filter(wanted).map((queue) => this.#entry(queue, most));
     const idle = list((queue) => isEmpty(queue) && !this.#isCurrent(queue));
-    const focused = document.activeElement?.dataset?.queue;
+    const focused = document.activeElement?.closest?.("#rail [data-name]")?.dataset.name;
     const close = button("×", () => this.toggle(false), {
       class: "icon-button rail-close",
+      dataset: { name: "close" },
       aria: { label: "Close the list of queues" },
     });
     fill(
@@ -42,7 +45,7 @@ export class Rail {
       idle.length > 0 && this.#idle(idle),
       this.#foot(overview),
     );
-    if (focused) this.#root.querySelector(`[data-queue="${CSS.escape(focused)}"]`)?.focus();
+    if (focused) this.#root.querySelector(`[data-name="${CSS.escape(focused)}"]`)?.focus();
   }
 
   #isCurrent({ id }) {
@@ -54,7 +57,7 @@ export class Rail {
     const node = el(
       "details",
       { class: "idle", open: this.#isIdleOpen, on: { toggle: () => (this.#isIdleOpen = node.open) } },
-      el("summary", { text: `Found nothing: ${entries.length}` }),
+      el("summary", { text: `Found nothing: ${entries.length}`, dataset: { name: "idle" } }),
       el("ul", { class: "queues" }, entries),
     );
     return node;
@@ -70,7 +73,7 @@ export class Rail {
         class: open ? "queue" : "queue queue-done",
         href: `#/${kind === "clusters" ? "clusters" : "single"}/${encodeURIComponent(id)}`,
         title: meaning,
-        dataset: { queue: id },
+        dataset: { name: `queue-${id}` },
         aria: { ...(current && { current: "page" }), label: `${title}: ${many(open, unit)} to do` },
         on: { click: (event) => this.#choose(event, queue) },
       },
@@ -94,7 +97,7 @@ export class Rail {
     return el(
       "div",
       { class: "rail-foot" },
-      sync.state === "reading" && el("p", { text: `Reading a new build: ${count(sync.done)} of ${count(sync.total)}` }),
+      sync.state === "reading" && el("p", { text: `Reading a new build${sync.total ? `: ${count(sync.done)} of ${count(sync.total)}` : "…"}` }),
       sync.state === "failed" && el("p", { class: "problem", text: sync.message }),
       others.length > 0 && el("p", { text: `Here too: ${others.map(({ name }) => name).join(", ")}` }),
       build && el("p", { text: `${many(build.items, "picture")}, built ${ago(build.built_at)}` }),

@@ -38,7 +38,10 @@ class Single {
   constructor(root, app) {
     this.#app = app;
     this.#supply = app.supply;
-    this.#stage = new Stage({ left: () => this.reject(), right: () => this.accept() });
+    this.#stage = new Stage({ left: () => this.reject(), right: () => this.accept() }, [
+      { label: "Original", key: "o", run: () => this.#beside() },
+      { label: "All known", key: "i", run: this.#with((id) => app.dialogs.explain(id)) },
+    ]);
     this.#details = new Details(app);
     this.#nodes = this.#build(root);
     this.#pop = keys.push({ name: "One picture", bindings: this.#bindings() });
@@ -126,7 +129,7 @@ class Single {
       this.#details.show(item.id);
     }
     fill(this.#nodes.title, standing(item), el("h3", { text: named(item), title: item.locator ?? "" }));
-    const reasons = reasonsFor(item, this.#app.queues);
+    const reasons = reasonsFor(item, this.#app.queues, this.#app.queue?.id);
     fill(this.#nodes.facts, facts(this.#app, item, reasons, (reason) => this.reject([reason])));
   }
 
@@ -191,7 +194,7 @@ class Single {
 
   #rejectNumber(number) {
     const item = this.#supply.current;
-    const reason = item && reasonsFor(item, this.#app.queues)[number - 1];
+    const reason = item && reasonsFor(item, this.#app.queues, this.#app.queue?.id)[number - 1];
     if (reason) this.reject([reason.id]);
   }
 

@@ -47,7 +47,7 @@ class Tags {
     const shown = dialog(ids.length > 1 ? `Tags of ${many(ids.length, "picture")}` : "Tags", [this.#list, this.#input, this.#options, this.#keysText()], {
       className: "dialog-small",
       onClose: () => this.#keep(),
-      footer: [button("Done", () => shown.close(), { class: "primary" })],
+      footer: [button("Done", () => this.#done(shown), { class: "primary" })],
     });
     this.#draw();
     this.#suggest();
@@ -63,13 +63,26 @@ class Tags {
     if (changed.length) outbox.decide(changed);
   }
 
-  #add(text) {
+  #put(text) {
     const tag = text.trim().replaceAll(/\s+/g, " ").slice(0, LONGEST);
-    if (!tag) return;
-    this.#on.set(tag, this.#ids.length);
+    if (tag) this.#on.set(tag, this.#ids.length);
+  }
+
+  #add(text) {
+    this.#put(text);
     this.#input.value = "";
     this.#draw();
     this.#suggest();
+  }
+
+  /** What is typed and not entered yet is meant too. */
+  #done(shown) {
+    this.#put(this.#entered);
+    shown.close();
+  }
+
+  get #entered() {
+    return this.#suggested[this.#at]?.value ?? this.#input.value;
   }
 
   #remove(tag) {
@@ -88,10 +101,18 @@ class Tags {
   async #suggest() {
     const asked = (this.#asked += 1);
     const prefix = this.#input.value.trim();
+    // Until the answer is here, what does not go on from what is typed now is no suggestion.
+    const fits = ({ value }) => value.toLowerCase().startsWith(prefix.toLowerCase());
+    this.#suggested = this.#suggested.filter((tag) => fits(tag) && this.#isFree(tag));
+    this.#choose(-1);
     const { tags } = await get("/api/tags", { prefix }).catch(() => ({ tags: [] }));
     if (asked !== this.#asked) return;
-    this.#suggested = tags.filter(({ value }) => this.#on.get(value) !== this.#ids.length).slice(0, SUGGESTED);
+    this.#suggested = tags.filter((tag) => this.#isFree(tag)).slice(0, SUGGESTED);
     this.#choose(-1);
+  }
+
+  #isFree({ value }) {
+    return this.#on.get(value) !== this.#ids.length;
   }
 
   #choose(at) {
@@ -114,12 +135,12 @@ class Tags {
   }
 
   #pressed(event) {
-    const { key } = event;
+    const { key, shiftKey } = event;
     const last = this.#suggested.length - 1;
     if (key === "ArrowDown") this.#choose(Math.min(last, this.#at + 1));
     else if (key === "ArrowUp") this.#choose(Math.max(-1, this.#at - 1));
-    else if (key === "Enter") this.#add(this.#suggested[this.#at]?.value ?? this.#input.value);
-    else if (key === "Tab" && this.#suggested[0] && this.#input.value) this.#add(this.#suggested[Math.max(0, this.#at)].value);
+    else if (key === "Enter") this.#add(this.#entered);
+    else if (key === "Tab" && !shiftKey && this.#suggested[0] && this.#input.value) this.#add(this.#suggested[Math.max(0, this.#at)].value);
     else if (key === "Backspace" && !this.#input.value && this.#on.size) this.#remove([...this.#on.keys()].at(-1));
     else return;
     event.preventDefault();

@@ -14,6 +14,8 @@ export class TopBar {
   #root;
   #progress = el("p", { class: "progress" });
   #unsent = el("p", { class: "unsent" });
+  #undo = button("↶", () => outbox.undo(), { class: "icon-button", title: "Undo (Z)", aria: { label: "Undo" } });
+  #redo = button("↷", () => outbox.redo(), { class: "icon-button", title: "Redo (Y)", aria: { label: "Redo" } });
   #isDrawn = false;
 
   constructor(app, root) {
@@ -44,8 +46,8 @@ export class TopBar {
       el(
         "div",
         { class: "top-actions" },
-        button("↶", () => outbox.undo(), { class: "icon-button", title: "Undo (Z)", aria: { label: "Undo" } }),
-        button("↷", () => outbox.redo(), { class: "icon-button", title: "Redo (Y)", aria: { label: "Redo" } }),
+        this.#undo,
+        this.#redo,
         this.#menu(),
       ),
     ];
@@ -54,7 +56,7 @@ export class TopBar {
   #menu() {
     const { dialogs, session } = this.#app;
     const entry = (label, run, key) =>
-      el("li", {}, button([label, key && keycap(key)], () => (closeMenu(), run()), { class: "menu-entry" }));
+      el("li", {}, button([label, key && keycap(key)], () => (closeMenu(), toSummary(), run()), { class: "menu-entry" }));
     const node = el(
       "details",
       { class: "menu" },
@@ -74,12 +76,17 @@ export class TopBar {
       ),
     );
     const closeMenu = () => node.removeAttribute("open");
+    // What has the focus before a dialog gets it back; what is in a closed menu cannot have it.
+    const toSummary = () => node.firstChild.focus();
     document.addEventListener("click", (event) => node.contains(event.target) || closeMenu());
-    node.addEventListener("keydown", (event) => event.key === "Escape" && (closeMenu(), node.firstChild.focus()));
+    node.addEventListener("keydown", (event) => event.key === "Escape" && (closeMenu(), toSummary()));
     return node;
   }
 
   #count() {
+    // Not `disabled`, which would take the focus from who presses it again and again.
+    this.#undo.setAttribute("aria-disabled", String(!outbox.canUndo));
+    this.#redo.setAttribute("aria-disabled", String(!outbox.canRedo));
     if (!this.#app.overview) return;
     const { decided, perMinute, median } = pace;
     const left = this.#app.overview.todo;

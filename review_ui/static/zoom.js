@@ -3,8 +3,8 @@
 import { announce } from "./toasts.js";
 import { keys } from "./keys.js";
 
+export const STEP = 1.5;
 const MOST = 12;
-const STEP = 1.5;
 const PAN = 80;
 
 export class Zoom {

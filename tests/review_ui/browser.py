@@ -73,7 +73,7 @@ class Windows:
         self.problems: list[str] = []
         self.expected: list[str] = []
 
-    def open(self, address: str, **options: Any) -> Page:
+    def open(self, address: str, *, cookie: str = "", **options: Any) -> Page:
         """Open a window with cookies of its own, as another reviewer has it."""
         settings = {"viewport": {"width": 1280, "height": 800}, **options}
         context = self._browser.new_context(**settings)
@@ -83,6 +83,9 @@ class Windows:
         context.on("weberror", lambda failed: self.problems.append(f"error: {failed.error}"))
         context.on("console", lambda said: self._said(said.type, said.text))
         context.on("request", lambda request: self._asked(request.url, host))
+        if cookie:
+            name, _, value = cookie.partition("=")
+            context.add_cookies([{"name": name, "value": value, "url": address}])
         page = context.new_page()
         page.on("websocket", lambda socket: self._asked(socket.url, host))
         page.goto(address)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import FloatRect, Locator, Page, expect
 
+from review_ui.feed import Published, Tell
 from tests.review_ui.browser import Windows, axe
 from tests.review_ui.feeds import Item, blurred, copy_of, item_id
 from tests.review_ui.pages import Screen, enter, holds
@@ -111,6 +113,143 @@ def test_dialogs_fit_360_pixels(windows: Windows, site: Site) -> None:
         screen.press("Escape")
         screen.no_dialog()
         assert overflow(screen.page) <= 0
+
+
+# Controls that a finger must hit, where they are shown.
+TOUCHED = (
+    "button, .button, summary, .queue, .menu-entry, .options li, .check,"
+    " input:not([type=checkbox]), select"
+)
+
+
+def too_small(page: Page) -> list[str]:
+    """Give the controls that are in sight and below 40 pixels."""
+    found: list[str] = page.evaluate(
+        """(touched) => [...document.querySelectorAll(touched)]
+          .filter((node) => node.checkVisibility({ visibilityProperty: true }))
+          .map((node) => [node, node.getBoundingClientRect()])
+          .filter(([, { width, height }]) => Math.min(width, height) < 40)
+          .map(([node, { width, height }]) => `${node.outerHTML.slice(0, 80)} ${width} × ${height}`)
+        """,
+        TOUCHED,
+    )
+    return found
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_everything_is_large_enough_for_a_finger(windows: Windows, site: Site, place: str) -> None:
+    screen = enter(windows, site, place=place, **PHONE)
+    screen.page.wait_for_timeout(700)
+    assert too_small(screen.page) == []
+    screen.page.get_by_role("button", name="Queues").tap()
+    assert too_small(screen.page) == []
+    screen.page.get_by_role("button", name="Close the list").tap()
+    for key in ("h", "t"):
+        screen.press(key)
+        expect(screen.page.locator("dialog[open] h2").first).to_be_visible()
+        screen.page.keyboard.type("worn")
+        screen.press("Enter")
+        assert too_small(screen.page) == [], key
+        screen.press("Escape")
+        screen.no_dialog()
+
+
+def test_reasons_are_apart_for_a_finger(windows: Windows, site: Site) -> None:
+    screen = enter(windows, site, **PHONE)
+    screen.page.locator(".reason").first.scroll_into_view_if_needed()
+    first, second = (box(screen.page.locator(".reason").nth(n)) for n in range(2))
+    right, below = first["x"] + first["width"] + 8, first["y"] + first["height"] + 8
+    assert second["x"] >= right or second["y"] >= below
+
+
+def box(node: Locator) -> FloatRect:
+    """Give where something is."""
+    found = node.bounding_box()
+    assert found is not None
+    return found
+
+
+def test_a_tap_beside_the_list_of_queues_closes_it(windows: Windows, site: Site) -> None:
+    screen = enter(windows, site, **PHONE)
+    screen.page.get_by_role("button", name="Queues").tap()
+    expect(screen.page.locator(".rail")).to_be_visible()
+    screen.page.touchscreen.tap(345, 400)
+    expect(screen.page.locator(".rail")).not_to_be_visible()
+    expect(screen.page.locator(".side-title h3")).to_have_text("A shoe, number 1")
+
+
+def refresh(screen: Screen) -> None:
+    """Ask for the queues anew, as the page does by itself every few seconds."""
+    screen.page.evaluate("async () => (await import('/static/main.js')).app.refreshQueues()")
+
+
+def test_the_focus_stays_where_it_is_in_the_list_of_queues(windows: Windows, site: Site) -> None:
+    screen = enter(windows, site, viewport={"width": 700, "height": 700})
+    screen.page.get_by_role("button", name="Queues").click()
+    summary = screen.page.locator(".rail summary")
+    for node in (screen.page.locator(".rail-close"), summary, screen.page.locator(".queue").first):
+        node.focus()
+        refresh(screen)
+        expect(node).to_be_focused()
+
+
+def test_the_focus_comes_back_from_dialogs(windows: Windows, site: Site) -> None:
+    screen = enter(windows, site)
+    menu = screen.page.locator(".menu summary")
+    menu.focus()
+    screen.press("Enter", "Tab", "Tab", "Enter")
+    screen.dialog("Statistics")
+    screen.press("Escape")
+    expect(menu).to_be_focused()
+    edit = screen.page.locator(".facts [data-name=tags]")
+    edit.focus()
+    screen.press("Enter")
+    screen.dialog("Tags")
+    screen.page.keyboard.type("arrows")
+    screen.press("Enter", "Escape")
+    screen.no_dialog()
+    expect(screen.page.locator(".facts .tag", has_text="arrows")).to_be_visible()
+    expect(edit).to_be_focused()
+
+
+def test_buttons_say_whether_something_can_be_taken_back(windows: Windows, site: Site) -> None:
+    screen = enter(windows, site)
+    undo, redo = (screen.page.get_by_role("button", name=name) for name in ("Undo", "Redo"))
+    expect(undo).to_have_attribute("aria-disabled", "true")
+    screen.press("a")
+    expect(undo).to_have_attribute("aria-disabled", "false")
+    expect(redo).to_have_attribute("aria-disabled", "true")
+    undo.click()
+    expect(undo).to_have_attribute("aria-disabled", "true")
+    expect(redo).to_have_attribute("aria-disabled", "false")
+    redo.click()
+    screen.all_saved()
+    assert holds(site, x1="accepted")
+
+
+def test_of_publishing_only_the_stages_are_said(windows: Windows, site: Site) -> None:
+    def slowly(tell: Tell) -> Published:
+        for stage in ("images", "shards"):
+            for done in range(3):
+                tell(stage, done, 3)
+                time.sleep(0.8)
+        return Published(version=1, items=3, shards=1)
+
+    site.pipeline.publishes = slowly
+    screen = enter(windows, site)
+    screen.page.click(".menu summary")
+    screen.page.get_by_text("Publish…").click()
+    dialog = screen.dialog("Publish")
+    dialog.locator("[role=status]").evaluate(
+        "(node) => { window.heard = []; new MutationObserver(() =>"
+        " window.heard.push(node.textContent)).observe(node, { childList: true }); }"
+    )
+    dialog.get_by_role("button", name="Publish").click()
+    expect(dialog.locator("progress")).to_be_visible()
+    assert dialog.locator("[aria-live] progress, [role=status] progress").count() == 0
+    expect(dialog.get_by_text("Version 1", exact=True)).to_be_visible(timeout=15_000)
+    heard = screen.page.evaluate("() => window.heard")
+    assert heard == ["Publishing: images", "Publishing: shards", "Version 1 is published"]
 
 
 def swipe(screen: Screen, by: int) -> None:

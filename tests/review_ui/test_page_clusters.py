@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.review_ui.browser import Windows
-from tests.review_ui.feeds import Item, copy_of, item_id
+from tests.review_ui.feeds import Item, blurred, copy_of, item_id
+from tests.review_ui.holding import holding
 from tests.review_ui.pages import Screen, enter, events, holds, said
 from tests.review_ui.site import Site
 
 
 @pytest.fixture
 def site(open_site: Callable[..., Site]) -> Site:
-    """Three clusters, of three, two and two."""
-    items = []
+    """Three clusters, of three, two and two; and a picture by itself."""
+    items = [blurred(1, 0.1)]
     for key, copies in (("a", 2), ("b", 1), ("c", 1)):
         items.append(Item(f"{key}0", columns={"duplicate": item_id(f"{key}0")}))
         for n in range(1, copies + 1):
             near = {"width": 200, "height": 266, "source": "other"}
             items.append(copy_of(f"{key}{n}", f"{key}0", 0.4 - ord(key) / 1_000 - n / 100, **near))
-    return open_site(items)
+    return open_site(items, tag_keys={"m": "mirrored"})
 
 
 @pytest.fixture
@@ -101,8 +103,12 @@ def test_what_differs_is_said_and_shown(screen: Screen) -> None:
         "canvas => new Set(canvas.getContext('2d').getImageData(0, 0, 60, 60).data).size"
     )
     assert drawn > 3
+    second.locator("canvas").evaluate("canvas => { window.drawn = canvas; }")
     screen.press("d")
     expect(second.locator("canvas")).to_have_count(0)
+    # It was drawn once.
+    screen.press("d")
+    assert second.locator("canvas").evaluate("canvas => canvas === window.drawn")
 
 
 def test_settled_ones_can_be_looked_at_and_changed(screen: Screen, site: Site) -> None:
@@ -121,7 +127,7 @@ def test_two_do_not_see_the_same_copies(windows: Windows, site: Site) -> None:
     first = enter(windows, site, "ann", "clusters/near_duplicate")
     members(first, "a0", "a2", "a1")
     second = enter(windows, site, "bob", "clusters/near_duplicate")
-    expect(second.page.locator(".empty h2")).to_be_visible()
+    expect(second.page.locator(".empty")).to_contain_text("3 wait with others")
 
 
 def test_a_picture_is_compared_with_its_copies(windows: Windows, site: Site) -> None:
@@ -139,3 +145,122 @@ def test_a_picture_is_compared_with_its_copies(windows: Windows, site: Site) -> 
     screen.press("ArrowRight", "Escape")
     screen.no_dialog()
     assert said(site) == {}
+
+
+def test_a_picture_that_arrives_changes_its_own_place_only(
+    windows: Windows, open_site: Callable[..., Site]
+) -> None:
+    keeper = Item("a0", columns={"duplicate": item_id("a0")})
+    copies = [copy_of(f"a{n:02}", "a0", n / 100) for n in range(1, 52)]
+    screen = enter(windows, open_site([blurred(1, 0.1), keeper, *copies]))
+    drawn = screen.page.locator(".member")
+    with holding(screen.page, "**/standard?*"):
+        screen.go("clusters/near_duplicate")
+        expect(drawn).to_have_count(52)
+        screen.press("ArrowRight", "ArrowRight")
+        drawn.nth(20).scroll_into_view_if_needed()
+        screen.page.evaluate(
+            "() => { const row = document.querySelector('.members'); window.redrawn = 0;"
+            " window.place = [row.scrollLeft, row.scrollTop].join();"
+            " new MutationObserver((all) => { window.redrawn += all.length; })"
+            ".observe(row, { childList: true }); }"
+        )
+    expect(screen.page.locator(".member-picture img:not(.picture-soon)")).to_have_count(52)
+    assert screen.page.evaluate("() => window.redrawn") == 0
+    expect(drawn.nth(2)).to_be_focused()
+    assert screen.page.evaluate(
+        "() => { const row = document.querySelector('.members');"
+        " return [row.scrollLeft, row.scrollTop].join() === window.place; }"
+    )
+    # Marking one draws no other anew either.
+    screen.press("Space")
+    expect(drawn.nth(2)).to_have_attribute("aria-selected", "true")
+    assert screen.page.evaluate("() => window.redrawn") == 0
+
+
+def test_skipped_ones_come_again(screen: Screen, site: Site) -> None:
+    members(screen, "a0", "a2", "a1")
+    screen.press("s")
+    members(screen, "b0", "b1")
+    screen.press("b")
+    members(screen, "c0", "c1")
+    screen.press("s")
+    expect(screen.page.locator(".empty")).to_contain_text("2 groups were skipped")
+    screen.page.get_by_role("button", name="2 skipped again").click()
+    members(screen, "a0", "a2", "a1")
+    screen.press("b")
+    members(screen, "c0", "c1")
+    screen.press("b")
+    expect(screen.page.locator(".empty")).to_contain_text("No copies wait")
+    screen.all_saved()
+    assert len(said(site)) == 7
+
+
+def test_of_a_large_group_the_others_come_next(
+    windows: Windows, open_site: Callable[..., Site]
+) -> None:
+    keeper = Item("a0", columns={"duplicate": item_id("a0")})
+    copies = [copy_of(f"a{n:02}", "a0", n / 100) for n in range(1, 65)]
+    site = open_site([keeper, *copies])
+    screen = enter(windows, site, place="clusters/near_duplicate")
+    expect(screen.page.locator(".cluster-title")).to_contain_text("5 more are not shown")
+    screen.press("b")
+    expect(screen.page.locator(".empty")).to_contain_text("1 group has more copies")
+    screen.all_saved()
+    assert len(said(site)) == 60
+    screen.page.get_by_role("button", name="Look again").click()
+    expect(screen.page.locator(".member").nth(1)).to_contain_text("a60.jpg")
+    screen.press("b")
+    expect(screen.page.locator(".empty")).to_contain_text("No copies wait")
+    screen.all_saved()
+    assert sorted(said(site).values()) == ["accepted"] + ["rejected"] * 64
+
+
+def test_nothing_is_skipped_before_it_is_seen(windows: Windows, site: Site) -> None:
+    screen = enter(windows, site)
+    with holding(screen.page, "**/clusters"):
+        screen.page.evaluate("() => { location.hash = '#/clusters/near_duplicate'; }")
+        expect(screen.page.locator("#toolbar h2")).to_have_text("near_duplicate")
+        expect(screen.page.locator(".empty")).to_have_text("Loading…")
+        screen.press("s", "s", "b", "s")
+    members(screen, "a0", "a2", "a1")
+    assert said(site) == {}
+
+
+def test_a_tag_by_its_key(screen: Screen, site: Site) -> None:
+    members(screen, "a0", "a2", "a1")
+    screen.press("ArrowRight", "m")
+    expect(screen.page.locator(".member").nth(1)).to_contain_text("mirrored")
+    screen.all_saved()
+    assert [(row.item_id, row.tags) for row in events(site)] == [(item_id("a2"), "\nmirrored\n")]
+
+
+def free(site: Site, number: int) -> bool:
+    """Tell whether another gets so many clusters, once what is on its way has arrived."""
+    bob = site.client("bob")
+    body = {"lease": True}
+    for _ in range(100):
+        found = bob.post("/api/queues/near_duplicate/clusters", body).json["clusters"]
+        if len(found) == number:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_a_window_that_closes_gives_back_what_it_held(screen: Screen, site: Site) -> None:
+    members(screen, "a0", "a2", "a1")
+    screen.press("s")  # what was skipped, too
+    members(screen, "b0", "b1")
+    screen.page.goto("about:blank")
+    assert free(site, 3)
+
+
+def test_what_arrives_too_late_is_given_back(windows: Windows, site: Site) -> None:
+    screen = enter(windows, site)
+    with holding(screen.page, "**/clusters", is_answer=True):
+        screen.page.evaluate("() => { location.hash = '#/clusters/near_duplicate'; }")
+        expect(screen.page.locator("#toolbar h2")).to_have_text("near_duplicate")
+        screen.page.evaluate("() => { location.hash = '#/single/blurred'; }")
+        screen.shows(1)
+    screen.page.wait_for_timeout(200)
+    assert free(site, 3)

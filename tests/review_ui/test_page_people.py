@@ -15,7 +15,7 @@ from playwright.sync_api import expect
 from review_ui.store import database as store
 from tests.review_ui.browser import Windows, axe
 from tests.review_ui.feeds import blurred, item_id
-from tests.review_ui.pages import enter, events, holds, said
+from tests.review_ui.pages import enter, events, holds, log_in, said
 from tests.review_ui.site import Site
 
 Open = Callable[..., Site]
@@ -142,9 +142,7 @@ def test_what_was_not_sent_survives_the_window(windows: Windows, site: Site) -> 
     assert holds(site, x1="accepted", x2="rejected")
 
 
-def test_a_browser_that_takes_its_database_away_loses_nothing(
-    windows: Windows, site: Site
-) -> None:
+def test_a_browser_that_takes_its_database_away_loses_nothing(windows: Windows, site: Site) -> None:
     screen = enter(windows, site)
     screen.press("a")
     screen.all_saved()
@@ -206,8 +204,7 @@ def test_who_logs_out_leaves_the_rest_to_others_and_hears_of_what_is_unsaved(
     bob.shows(2)
     # Who logs in again sends what was kept.
     ann.page.unroute("**/api/decisions")
-    ann.page.fill("input[name=name]", "ann")
-    ann.page.keyboard.press("Enter")
+    log_in(ann.page, "ann")
     ann.ready()
     ann.all_saved()
     assert holds(site, x1="accepted")
@@ -291,8 +288,7 @@ def test_logging_in_again_sends_what_waits(windows: Windows, site: Site) -> None
     screen.press("a")
     expect(screen.page.locator("#banner")).to_contain_text("log in")
     screen.page.get_by_role("link", name="Log in again").click()
-    screen.page.fill("input[name=name]", "ann")
-    screen.page.keyboard.press("Enter")
+    log_in(screen.page, "ann")
     screen.ready()
     screen.all_saved()
     screen.page.wait_for_timeout(300)
@@ -305,8 +301,7 @@ def test_a_token_in_the_link_logs_in_and_leaves_the_address(
     site = open_site([blurred(1, 0.1)], token=TOKEN, admin_token=ADMIN)
     page = windows.open(f"{site.address}login#token={ADMIN}")
     assert ADMIN not in page.url
-    page.fill("input[name=name]", "eve")
-    page.keyboard.press("Enter")
+    log_in(page, "eve")
     page.locator(".frame img").first.wait_for()
     page.click(".menu summary")
     expect(page.get_by_text("Publish…")).to_be_visible()
@@ -330,7 +325,7 @@ def test_publish_from_the_page_and_watch_it(windows: Windows, site: Site) -> Non
     screen.page.get_by_text("Publish…").click()
     dialog = screen.dialog("Publish")
     dialog.get_by_role("button", name="Publish").click()
-    expect(dialog.get_by_text("Version 1")).to_be_visible()
+    expect(dialog.get_by_text("Version 1", exact=True)).to_be_visible()
     expect(dialog.get_by_role("link", name="Report of this version")).to_have_attribute(
         "href", "/versions/1/report"
     )
@@ -430,6 +425,5 @@ def test_a_new_build_is_seen_without_a_reload(windows: Windows, site: Site) -> N
 def test_before_the_first_build_the_page_says_what_to_do(windows: Windows, open_site: Open) -> None:
     site = open_site([])
     page = windows.open(f"{site.address}login")
-    page.fill("input[name=name]", "ann")
-    page.keyboard.press("Enter")
+    log_in(page, "ann")
     expect(page.get_by_text("nonesuch rebuild")).to_be_visible()
