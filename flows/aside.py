@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from curation.pool import WorkerPool
 from data_catalog.schema import Reason
+from review_ui.errors import ReviewError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -30,6 +31,7 @@ class Aside(Generic[Task, Result]):
     ) -> None:
         self._function, self._seconds = function, seconds
         self._pool: WorkerPool | None = None
+        self._is_closed = False
         self._lock = threading.Lock()
 
     def __call__(self, task: Task) -> Result | str:
@@ -43,14 +45,17 @@ class Aside(Generic[Task, Result]):
             return self._run(self._started(), task)
 
     def close(self) -> None:
-        """End the process, after what it does now."""
+        """End the process, and with it what it does now."""
         with self._lock:
+            self._is_closed = True
             pool, self._pool = self._pool, None
         if pool is not None:
-            pool.__exit__(None, None, None)
+            pool.__exit__(RuntimeError, None, None)
 
     def _started(self) -> WorkerPool:
         with self._lock:
+            if self._is_closed:
+                raise ReviewError("the server is stopping; ask again when it is back")
             if self._pool is None:
                 self._pool = WorkerPool(1)
             return self._pool

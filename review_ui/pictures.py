@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, Final, Literal, NamedTuple, TypeVar
@@ -24,7 +25,9 @@ Kind = Literal["thumb", "standard", "original"]
 # Of originals that were decoded and encoded again; the others cost one read each.
 _KEPT_BYTES: Final = 64 << 20
 _PLACES: Final = 20_000
+# Of originals that could not be shown, for so long: a time-out may pass.
 _FAILED: Final = 1_000
+_FAILED_HOLDS: Final = 300.0  # seconds
 # A hostile one may take a minute. They have threads of their own, so that those of others are left.
 _ORIGINALS: Final = 4
 
@@ -75,7 +78,7 @@ class Pictures:
         self.limiter = CapacityLimiter(_ORIGINALS)
         self._rendered: OrderedDict[str, bytes] = OrderedDict()
         self._rendered_bytes = 0
-        self._failed: OrderedDict[str, str] = OrderedDict()
+        self._failed: OrderedDict[str, tuple[str, float]] = OrderedDict()
         self._places: OrderedDict[tuple[int, str], _Place] = OrderedDict()
         # Where pictures are since their packs were rewritten, by recipe and item, or by image:
         # what pages say is as old as the build.
@@ -207,7 +210,7 @@ class Pictures:
             data = self._render(came)
         except NotFoundError as error:
             with self._lock:
-                self._failed[place.image_id] = str(error)
+                self._failed[place.image_id] = str(error), time.monotonic() + _FAILED_HOLDS
                 _shorten(self._failed, _FAILED)
             raise
         with self._lock:
@@ -224,16 +227,16 @@ class Pictures:
         Raises
         ------
         NotFoundError
-            If it could not be rendered before.
+            If it could not be rendered a moment ago.
         StorageError
             If its pack is gone: the picture may have been forgotten.
         """
         with self._lock:
-            failed = self._failed.get(place.image_id)
+            failed, until = self._failed.get(place.image_id, ("", 0.0))
             known = self._rendered.get(place.image_id)
             if known is not None:
                 self._rendered.move_to_end(place.image_id)
-        if failed is not None:
+        if time.monotonic() < until:
             raise NotFoundError(failed)
         if known is not None and not self._catalog.raw.root.exists(place.raw_pack):
             raise StorageError(f"{self._catalog.raw.root.join(place.raw_pack)} is gone")

@@ -88,6 +88,7 @@ class Sessions:
             self._tokens["reviewer"] = config.token.get_secret_value()
         self.tries = Tries()
         self._cache: OrderedDict[str, tuple[Session, int]] = OrderedDict()
+        self._closed: OrderedDict[str, None] = OrderedDict()
         self._online: dict[str, float] = {}
         self._lock = threading.Lock()
 
@@ -154,6 +155,10 @@ class Sessions:
             return
         digest = _digest(secret)
         with self._lock:
+            # Also for whoever looks it up at this moment.
+            self._closed[digest] = None
+            while len(self._closed) > _KEPT:
+                self._closed.popitem(last=False)
             self._cache.pop(digest, None)
         self._writer.write(
             lambda connection: connection.execute(delete(session).where(session.c.digest == digest))
@@ -175,6 +180,8 @@ class Sessions:
             return None
         found = Session(row.name, row.role, csrf_of(secret))
         with self._lock:
+            if digest in self._closed:
+                return None
             self._cache[digest] = found, int(row.expires_at)
             while len(self._cache) > _KEPT:
                 self._cache.popitem(last=False)

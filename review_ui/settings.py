@@ -24,10 +24,11 @@ class ReviewConfig(BaseModel):
         "the default is review.sqlite in the root",
     )
     token: SecretStr | None = Field(
-        None, description="reviewers log in with it; needed beyond this machine"
+        None, description="reviewers log in with it; needs `admin_token` too"
     )
     admin_token: SecretStr | None = Field(
-        None, description="who logs in with it may also publish and import"
+        None,
+        description="who logs in with it may also publish and import; needed beyond this machine",
     )
     allowed_hosts: tuple[str, ...] = Field(
         (), description="names under which the page is reached, besides localhost and `host`"

@@ -269,7 +269,7 @@ class Clusters {
       { key: "e", run: this.#current((id) => this.#app.openItem(id)), help: "Open it alone" },
       { key: "t", run: this.#current((id) => dialogs.tags([id])), help: "Tags" },
       { key: "i", run: this.#current((id) => dialogs.explain(id)), help: "Everything known" },
-      ...Object.entries(session.tag_keys).map(([key, tag]) => ({ key, run: this.#current((id) => toggleTag(id, tag)), help: `Tag “${tag}”` })),
+      ...Object.entries(session.tag_keys).map(([key, tag]) => ({ key, run: this.#current((id) => toggleTag([id], tag)), help: `Tag “${tag}”` })),
     ];
   }
 

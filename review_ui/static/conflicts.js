@@ -8,6 +8,7 @@ import { toast } from "./toasts.js";
 /** Keep what is in conflict until somebody has looked at it. */
 export function conflicts(app, outbox, items) {
   const open = new Map(); // item -> {mine, theirs}
+  let list = null; // of the dialog, while that is open
 
   const settle = (item) => {
     open.delete(item);
@@ -18,12 +19,15 @@ export function conflicts(app, outbox, items) {
     const { verdict, reasons, tags, note, ms } = mine;
     const base = items.head(item) ?? theirs.head;
     outbox.decide([{ item, verdict, reasons, tags, note, ms, base }]);
-    settle(item);
   };
   const nameOf = (item) => (items.get(item) ? named(items.get(item)) : item.slice(0, 12));
 
   function draw() {
-    if (!open.size) return toast.close("conflicts");
+    if (list) fill(list.node, [...open].map(entry));
+    if (!open.size) {
+      list?.close();
+      return toast.close("conflicts");
+    }
     const options = { kind: "bad", sticky: true, key: "conflicts", onClose: () => open.clear() };
     const [[item, { mine, theirs }]] = open;
     if (open.size === 1) {
@@ -36,40 +40,41 @@ export function conflicts(app, outbox, items) {
   }
 
   function look() {
-    const list = el("ul", { class: "conflicts" });
-    const all = (run) => () => {
-      for (const item of [...open.keys()]) run(item);
-      shown.close();
-    };
-    const shown = dialog("Decided by others before you", list, {
+    const node = el("ul", { class: "conflicts" });
+    const all = (run) => () => [...open.keys()].forEach(run);
+    const { close } = dialog("Decided by others before you", node, {
       className: "dialog-wide",
       footer: [button("Keep all of theirs", all(settle)), button("Use all of mine", all(useMine))],
+      onClose: () => (list = null),
     });
-    const entry = ([item, { mine, theirs }]) => {
-      const after = (run) => () => {
-        run(item);
-        if (open.size) fill(list, [...open].map(entry));
-        else shown.close();
-      };
-      const thumb = items.get(item)?.thumb;
-      return el(
-        "li",
-        {},
-        button(thumb ? el("img", { src: thumb, alt: "", loading: "lazy" }) : "?", () => app.openItem(item), {
-          class: "thumb",
-          aria: { label: `Open ${nameOf(item)}` },
-        }),
-        el("p", {}, el("b", { text: nameOf(item) }), ` ${said(mine, theirs)}`),
-        el("div", { class: "buttons" }, button("Keep theirs", after(settle)), button("Use mine", after(useMine))),
-      );
-    };
-    fill(list, [...open].map(entry));
+    list = { node, close };
+    draw();
+  }
+
+  function entry([item, { mine, theirs }]) {
+    const thumb = items.get(item)?.thumb;
+    return el(
+      "li",
+      {},
+      button(thumb ? el("img", { src: thumb, alt: "", loading: "lazy" }) : "?", () => app.openItem(item), {
+        class: "thumb",
+        aria: { label: `Open ${nameOf(item)}` },
+      }),
+      el("p", {}, el("b", { text: nameOf(item) }), ` ${said(mine, theirs)}`),
+      el("div", { class: "buttons" }, button("Keep theirs", () => settle(item)), button("Use mine", () => useMine(item))),
+    );
   }
 
   outbox.addEventListener("conflict", ({ detail: { item, mine, theirs } }) => {
     if (theirs.verdict === mine.verdict && isSameRest(theirs, mine)) return;
     open.set(item, { mine, theirs });
     draw();
+  });
+  // Whoever has said something of it since, there is nothing left to choose between.
+  items.addEventListener("change", ({ detail }) => {
+    const over = detail.filter((item) => open.has(item) && items.head(item) !== open.get(item).theirs.head);
+    for (const item of over) open.delete(item);
+    if (over.length) draw();
   });
 }
 

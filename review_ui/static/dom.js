@@ -41,6 +41,14 @@ export function fill(node, ...children) {
   return node;
 }
 
+/** As `fill`; the focus stays with what has the same `data-name`. */
+export function refill(node, ...children) {
+  const focused = node.contains(document.activeElement) && document.activeElement.dataset.name;
+  fill(node, ...children);
+  if (focused) node.querySelector(`[data-name="${CSS.escape(focused)}"]`)?.focus();
+  return node;
+}
+
 /** Make a button; `props` as in `el`. */
 export function button(label, run, props = {}) {
   return el("button", { type: "button", ...props, on: { click: run, ...props.on } }, label);

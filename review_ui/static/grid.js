@@ -238,7 +238,7 @@ class Grid {
       { key: "g", run: () => this.#openOne(), help: "Open it alone", hidden: true },
       { key: "t", run: () => this.#tagMarked(), help: "Tags of the marked ones" },
       { key: "i", run: () => this.#app.dialogs.explain(this.#marks.ids[this.#cells.at]), help: "Everything known" },
-      ...tagKeys.map(([key, tag]) => ({ key, run: () => this.#chosen().forEach((id) => toggleTag(id, tag)), help: `Tag “${tag}” on the marked ones` })),
+      ...tagKeys.map(([key, tag]) => ({ key, run: () => toggleTag(this.#chosen(), tag), help: `Tag “${tag}” on the marked ones` })),
     ];
   }
 

@@ -28,6 +28,8 @@ export class Journal {
 
   /** Keep decisions, in this order. */
   async add(events) {
+    // In order: what comes after something that is in memory is sent after it.
+    if (this.#memory.size) return this.#remember(events);
     try {
       await this.#change((store) => events.forEach((event) => store.add(event)));
     } catch {

@@ -119,10 +119,9 @@ class Outbox extends EventTarget {
 
   async #move(direction) {
     const batch = uuid();
-    const { entries, skipped } = await this.#past.turn(direction, batch);
-    const before = new Map(entries.map(({ item }) => [item, stateOf(item)]));
+    const { entries, held, skipped } = await this.#past.turn(direction, batch);
     const events = entries.map((entry) => this.#event(entry, batch, entry.uuid));
-    this.#take(events, before);
+    this.#take(events, held);
     const changed = events.map((event) => event.item);
     this.#say("undone", { items: changed, redone: direction === "redo", skipped });
   }
@@ -149,11 +148,7 @@ class Outbox extends EventTarget {
 
   /** Take up what an earlier page left behind. */
   #resume(kept) {
-    const batches = Map.groupBy(kept, ({ event }) => event.batch);
-    for (const batch of batches.values()) {
-      const before = new Map(batch.map((one) => [one.event.item, one.before]));
-      this.#past.add(batch.map(({ event }) => event), before);
-    }
+    this.#past.resume(kept.map(({ event, before }) => ({ ...event, before, origin: "page" })));
     for (const { event } of kept) {
       this.#queue.set(event.uuid, event);
       items.apply(event.item, shown(event));

@@ -18,6 +18,8 @@ export class Past {
   #redo = [];
   #mine = new Map(); // item -> uuid of my latest event
   #lineage = new Map(); // uuid of each of my events -> the one that it takes back
+  #waiting = []; // unsent events that take back what is not read yet, newest first
+  #added = 0; // batches since the page was loaded
   #reviewer = null;
   #before = null; // place in the history from where on earlier events are asked for
   #hasEarlier = false;
@@ -40,7 +42,17 @@ export class Past {
 
   /** Read on until a batch is among those that can be taken back, or there are no earlier ones. */
   async reach(batch) {
+    await this.#reading;
     while (this.stepsAfter(batch) < 0 && this.#hasEarlier) if (!(await this.#readEarlier())) return;
+  }
+
+  /** Take up what an earlier page decided and did not send. @param {object[]} events oldest first */
+  resume(events) {
+    const newestFirst = events.toReversed();
+    const here = new Set(events.map((event) => event.uuid));
+    const isWhole = events.every(({ undoes }) => !undoes || here.has(undoes));
+    if (isWhole) this.#sort(newestFirst);
+    else this.#waiting = newestFirst;
   }
 
   /** Learn what I did before this page was loaded. */
@@ -59,6 +71,7 @@ export class Past {
     this.#undo.push({ batch: events[0].batch, steps });
     this.#redo = [];
     this.#isRedoable = false;
+    this.#added += 1;
   }
 
   /** Forget what turned out not to hold. @param {Iterable<string>} lost items */
@@ -79,19 +92,34 @@ export class Past {
    *
    * What is at hand is taken at once; the server is waited for only where nothing is.
    *
-   * @returns {Promise<{entries: object[], skipped: number}>} events to be; and of how many items
-   *   somebody else has the last word, so that they are left alone
+   * @returns {Promise<{entries: object[], held: Map<string, object>, skipped: number}>} events to
+   *   be; what held before them, by item; and of how many items somebody else has the last word,
+   *   so that they are left alone
    */
   async turn(direction, batch) {
-    const stack = () => (direction === "undo" ? this.#undo : this.#redo);
-    if (!stack().length) await this.#reading;
-    const steps = stack().pop()?.steps ?? [];
+    const steps = await this.#taken(direction);
     const free = steps.filter(({ item }) => this.#isMine(item));
     const reversed = free.toReversed().map((step) => this.#reverse(step));
     const other = direction === "undo" ? this.#redo : this.#undo;
     if (reversed.length) other.push({ batch, steps: reversed.map(({ step }) => step) });
     if (this.#undo.length < FEW) this.#readEarlier();
-    return { entries: reversed.map(({ entry }) => entry), skipped: steps.length - free.length };
+    return {
+      entries: reversed.map(({ entry }) => entry),
+      held: new Map(free.map(({ item, after }) => [item, after])),
+      skipped: steps.length - free.length,
+    };
+  }
+
+  /** Take the last batch off a stack: the one that was last when it was asked for. */
+  async #taken(direction) {
+    const stack = () => (direction === "undo" ? this.#undo : this.#redo);
+    if (stack().length) return stack().pop().steps;
+    const added = this.#added;
+    await this.#reading;
+    if (!stack().length && this.#hasEarlier) await this.#readEarlier();
+    const since = direction === "undo" ? this.#added - added : 0;
+    const at = stack().length - 1 - since;
+    return at < 0 ? [] : stack().splice(at, 1)[0].steps;
   }
 
   #reverse({ uuid: undoes, item, before, after }) {
@@ -118,9 +146,8 @@ export class Past {
   #readEarlier() {
     if (!this.#hasEarlier) return this.#reading;
     this.#hasEarlier = false;
-    const params = { reviewer: this.#reviewer, limit: EVENTS_ASKED, before: this.#before };
-    this.#reading = get("/api/history", params).then(
-      (answer) => this.#read(answer),
+    this.#reading = this.#ask().then(
+      () => true,
       () => {
         this.#hasEarlier = true; // another time
         return false;
@@ -129,27 +156,43 @@ export class Past {
     return this.#reading;
   }
 
-  /** Put what was read, newest first, below what the stacks hold. */
-  #read({ events, next }) {
-    const read = next === null ? events : wholeBatches(events);
-    for (const { uuid, undoes } of read) if (!this.#lineage.has(uuid)) this.#lineage.set(uuid, undoes);
+  /** Ask for earlier events, until each that takes one back is there with what it takes back. */
+  async #ask() {
+    const found = [...this.#waiting];
+    let before = this.#before;
+    do {
+      const { events, next } = await get("/api/history", { reviewer: this.#reviewer, limit: EVENTS_ASKED, before });
+      found.push(...(next === null ? events : wholeBatches(events)));
+      before = next === null ? null : found.at(-1).seq;
+    } while (before !== null && !this.#isWhole(found));
+    this.#waiting = [];
+    this.#before = before;
+    this.#hasEarlier = before !== null;
+    this.#sort(found.filter(({ origin }) => origin === "page"));
+  }
+
+  #isWhole(events) {
+    const here = new Set(events.map((event) => event.uuid));
+    return events.every(({ undoes }) => !undoes || here.has(undoes) || this.#lineage.has(undoes));
+  }
+
+  /** Put events, newest first, below what the stacks hold. */
+  #sort(events) {
+    for (const { uuid, undoes } of events) if (!this.#lineage.has(uuid)) this.#lineage.set(uuid, undoes);
     const known = new Set([...this.#undo, ...this.#redo].flatMap(({ steps }) => steps.map((step) => step.uuid)));
+    const takenBack = new Set(this.#lineage.values());
     const [undo, redo] = [[], []];
-    for (const event of read) {
-      if (event.origin !== "page") continue;
+    for (const event of events) {
       if (!this.#mine.has(event.item)) this.#mine.set(event.item, event.uuid);
       const turns = this.#turns(event.uuid);
       if (turns === 0) this.#isRedoable = false;
-      if (event.undone || known.has(event.uuid)) continue;
+      if (event.undone || takenBack.has(event.uuid) || known.has(event.uuid)) continue;
       const step = { uuid: event.uuid, item: event.item, before: event.before, after: event };
       if (turns % 2 === 0) collect(undo, event.batch, step);
       else if (this.#isRedoable) collect(redo, event.batch, step);
     }
     this.#undo.unshift(...stacked(undo));
     this.#redo.unshift(...stacked(redo));
-    this.#before = next === null ? null : read.at(-1).seq;
-    this.#hasEarlier = next !== null;
-    return true;
   }
 
   /** Count how often a decision was taken back and done again. */

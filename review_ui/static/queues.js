@@ -1,6 +1,6 @@
 // The rail: what there is to do, by reason.
 
-import { button, el, fill, svg } from "./dom.js";
+import { button, el, refill, svg } from "./dom.js";
 import { ago, count, many } from "./format.js";
 
 export class Rail {
@@ -31,13 +31,12 @@ export class Rail {
     const most = Math.max(1, ...reasons.map(({ open }) => open));
     const list = (wanted) => reasons.filter(wanted).map((queue) => this.#entry(queue, most));
     const idle = list((queue) => isEmpty(queue) && !this.#isCurrent(queue));
-    const focused = document.activeElement?.closest?.("#rail [data-name]")?.dataset.name;
     const close = button("×", () => this.toggle(false), {
       class: "icon-button rail-close",
       dataset: { name: "close" },
       aria: { label: "Close the list of queues" },
     });
-    fill(
+    refill(
       this.#root,
       el("div", { class: "rail-head" }, el("h2", { text: "To do" }), close),
       el("ul", { class: "queues" }, list((queue) => !isEmpty(queue) || this.#isCurrent(queue))),
@@ -45,7 +44,6 @@ export class Rail {
       idle.length > 0 && this.#idle(idle),
       this.#foot(overview),
     );
-    if (focused) this.#root.querySelector(`[data-name="${CSS.escape(focused)}"]`)?.focus();
   }
 
   #isCurrent({ id }) {

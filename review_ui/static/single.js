@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { Details } from "./details.js";
-import { button, el, fill, keycap } from "./dom.js";
+import { button, el, fill, keycap, refill } from "./dom.js";
 import { ending, failure } from "./ending.js";
 import { facts, standing } from "./facts.js";
 import { described, named, WORDS } from "./format.js";
@@ -130,7 +130,7 @@ class Single {
     }
     fill(this.#nodes.title, standing(item), el("h3", { text: named(item), title: item.locator ?? "" }));
     const reasons = reasonsFor(item, this.#app.queues, this.#app.queue?.id);
-    fill(this.#nodes.facts, facts(this.#app, item, reasons, (reason) => this.reject([reason])));
+    refill(this.#nodes.facts, facts(this.#app, item, reasons, (reason) => this.reject([reason])));
   }
 
   #showEnd() {
@@ -229,7 +229,7 @@ class Single {
       { key: "c", run: this.#with((id) => dialogs.compare(id)), help: "Compare with what looks like it" },
       { key: "i", run: this.#with((id) => dialogs.explain(id)), help: "Everything known" },
       { key: "g", run: () => this.#app.show("grid"), help: "Grid" },
-      ...tagKeys.map(([key, tag]) => ({ key, run: this.#with((id) => toggleTag(id, tag)), help: `Tag “${tag}”` })),
+      ...tagKeys.map(([key, tag]) => ({ key, run: this.#with((id) => toggleTag([id], tag)), help: `Tag “${tag}”` })),
     ];
   }
 

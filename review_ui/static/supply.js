@@ -123,6 +123,8 @@ export class Supply extends EventTarget {
       this.#take(page);
       return true;
     } catch (error) {
+      // The place is one of a build that is gone.
+      if (error.code === "build_changed") this.#after = null;
       this.dispatchEvent(new CustomEvent("trouble", { detail: error }));
       return false;
     }

@@ -3,11 +3,19 @@
 import { outbox, stateOf } from "./outbox.js";
 import { announce } from "./toasts.js";
 
-/** Give a tag to an item, or take it away. */
-export function toggleTag(item, tag) {
-  const { verdict, reasons, tags } = stateOf(item);
-  const has = tags.includes(tag);
-  const changed = has ? tags.filter((other) => other !== tag) : [...tags, tag];
-  outbox.decide([{ item, verdict, reasons, tags: changed }]);
-  announce(`${tag} ${has ? "removed" : "added"}`);
+/** Give a tag to items at one stroke; take it away where all of them have it. @param {string[]} ids */
+export function toggleTag(ids, tag) {
+  const states = ids.map((item) => ({ item, ...stateOf(item) }));
+  const isOnAll = states.every(({ tags }) => tags.includes(tag));
+  const changed = states.filter(({ tags }) => tags.includes(tag) === isOnAll);
+  if (!changed.length) return;
+  outbox.decide(
+    changed.map(({ item, verdict, reasons, tags }) => ({
+      item,
+      verdict,
+      reasons,
+      tags: isOnAll ? tags.filter((other) => other !== tag) : [...tags, tag],
+    })),
+  );
+  announce(`${tag} ${isOnAll ? "removed" : "added"}`);
 }

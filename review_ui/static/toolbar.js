@@ -1,6 +1,6 @@
 // Above the pictures: the queue, what of it is shown, and how.
 
-import { button, el, fill, keycap } from "./dom.js";
+import { button, el, keycap, refill } from "./dom.js";
 import { count, measure } from "./format.js";
 
 const STANDINGS = {
@@ -30,9 +30,7 @@ export class Toolbar {
     const now = JSON.stringify([queue, { ...route, item: null }]);
     if (now === this.#drawn) return;
     this.#drawn = now;
-    const focused = document.activeElement?.closest?.("#toolbar [data-name]")?.dataset.name;
-    fill(this.#root, queue && this.#parts(queue));
-    if (focused) this.#root.querySelector(`[data-name="${CSS.escape(focused)}"]`)?.focus();
+    refill(this.#root, queue && this.#parts(queue));
   }
 
   #parts(queue) {

@@ -12,7 +12,13 @@ from typing import Any, Final
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    NoSuchModuleError,
+    OperationalError,
+    PendingRollbackError,
+)
 from sqlalchemy.exc import TimeoutError as NoConnectionError
 
 from review_ui.errors import DiskFullError, StoreBusyError, StoreError
@@ -191,6 +197,8 @@ def translated(where: str = "the review database") -> Iterator[None]:
         yield
     except DBAPIError as error:
         raise _meaning(error, where) from error
+    except PendingRollbackError as error:  # the connection was lost in the middle
+        raise StoreBusyError(f"{where} cannot be reached: {error}; trying again") from error
     except NoConnectionError as error:
         raise StoreBusyError(
             f"all connections to {where} are in use; try again in a moment"

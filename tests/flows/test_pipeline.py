@@ -22,7 +22,7 @@ from data_catalog.tables import Table
 from flows import inspect
 from flows.pipeline import CatalogPipeline
 from flows.settings import parse
-from review_ui.errors import BusyError, NotFoundError
+from review_ui.errors import BusyError, NotFoundError, ReviewError
 from review_ui.pictures import Kind
 from review_ui.store import projection, queues
 from tests.flows.test_review import at_desk
@@ -235,3 +235,10 @@ def test_the_databases_url_stays_out_of_prefect_the_catalog_and_versions(world: 
     assert [run for run in runs if secret in run] == []
     for file in (world.folder / world.root).rglob("*"):
         assert not file.is_file() or secret.encode() not in file.read_bytes(), file
+
+
+def test_what_is_asked_for_after_the_end_starts_nothing(pipeline: CatalogPipeline) -> None:
+    pipeline.close()
+    with pytest.raises(ReviewError, match="stopping"):
+        pipeline.render(b"")
+    assert pipeline._renderer._pool is None

@@ -138,6 +138,10 @@ def test_tag_keys_tag_what_is_marked(windows: Windows, open_site: Callable[..., 
     screen.all_saved()
     assert {row.item_id for row in events(site)} == {item_id(1), item_id(2)}
     assert {row.tags for row in events(site)} == {"\nmirrored\n"}
+    screen.press("z")  # one stroke
+    screen.all_saved()
+    assert {row.tags for row in events(site)[2:]} == {""}
+    assert len(events(site)) == 4
 
 
 def test_the_link_over_the_menu_leads_to_the_pictures(screen: Screen) -> None:

@@ -258,6 +258,82 @@ def test_undo_reaches_back_beyond_what_is_read_at_once(windows: Windows, open_si
     screen.toast("Nothing to undo")
 
 
+def test_undo_and_redo_go_on_where_an_unsent_one_was_left(windows: Windows, site: Site) -> None:
+    windows.expected.append("ERR_FAILED")
+    screen = enter(windows, site, place="single/all?standing=open")
+    screen.press("m", "a")
+    screen.shows(2)
+    screen.all_saved()
+    # Loaded anew where the first is not shown: what held of it is known by the history alone.
+    screen.page.goto("about:blank")
+    screen.page.goto(f"{site.address}#/single/blurred?item={item_id(5)}")
+    screen.shows(5)
+    screen.page.wait_for_timeout(500)
+    screen.page.route("**/api/decisions", lambda route: route.abort())
+    screen.press("z")
+    screen.unsaved(1)
+    screen.page.reload()
+    screen.unsaved(1)
+    screen.page.wait_for_timeout(500)
+    screen.press("y")
+    screen.unsaved(2)
+    screen.page.unroute("**/api/decisions")
+    screen.all_saved()
+    assert holds(site, x1="accepted")
+    assert events(site)[-1].tags == "\nmirrored\n"
+    screen.press("z", "z")
+    screen.all_saved()
+    assert holds(site, x1="undecided")
+    assert events(site)[-1].tags == ""
+
+
+def test_what_was_done_again_can_be_undone_though_it_is_read_in_pieces(
+    windows: Windows, site: Site
+) -> None:
+    screen = enter(windows, site)
+    screen.press(*"aaaaaa")
+    screen.all_saved()
+    screen.press(*"zzzzzz")
+    screen.all_saved()
+    screen.press(*"yyyyyy")
+    screen.all_saved()
+    assert len(said(site)) == 6
+    screen.page.route(
+        "**/api/history?*", lambda route: route.continue_(url=route.request.url.replace("500", "4"))
+    )
+    screen.page.reload()
+    screen.ready()
+    screen.page.wait_for_timeout(500)
+    screen.press("y")
+    screen.toast("Nothing to redo")
+    screen.press(*"zzzzzz")
+    screen.all_saved()
+    assert set(said(site).values()) == {"undecided"}
+    assert len(events(site)) == 24
+    screen.press("z")
+    screen.toast("Nothing to undo")
+
+
+def test_an_undo_that_waits_takes_what_was_last_when_it_was_asked_for(
+    windows: Windows, site: Site
+) -> None:
+    screen = enter(windows, site)
+    screen.press("a")
+    screen.all_saved()
+    expect(screen.page).to_have_url(re.compile(f"item={item_id(2)}"))
+    held: list[Route] = []
+    screen.page.route("**/api/history?*", lambda route: held.append(route))
+    screen.page.reload()
+    screen.shows(2)
+    screen.press("z", "r")
+    screen.shows(3)
+    screen.all_saved()
+    held[0].continue_()
+    screen.toast("Taken back")
+    screen.all_saved()
+    assert holds(site, x1="undecided", x2="rejected")
+
+
 def test_an_undo_takes_what_was_last_when_it_was_asked_for(windows: Windows, site: Site) -> None:
     screen = enter(windows, site)
     screen.press("a")

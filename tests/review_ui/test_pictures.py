@@ -6,6 +6,9 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
+from review_ui import pictures
 from review_ui.errors import NotFoundError
 from tests.review_ui.feeds import blurred, item_id
 from tests.review_ui.site import Site
@@ -63,8 +66,8 @@ def test_an_original_is_rendered_once(open_site: Callable[..., Site]) -> None:
     assert len(rendered) == 1
 
 
-def test_an_original_that_cannot_be_shown_is_not_tried_again(
-    open_site: Callable[..., Site],
+def test_an_original_that_cannot_be_shown_is_not_tried_again_and_again(
+    open_site: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site = open_site([blurred(n, 0.4) for n in range(2)])
     tried: list[bytes] = []
@@ -81,3 +84,8 @@ def test_an_original_that_cannot_be_shown_is_not_tried_again(
         assert "cannot be shown" in answer.json["message"]
     assert len(tried) == 1
     assert client.get(f"/images/{item_id(0)}/standard").status == 200
+    # For a while: what took too long may work another time.
+    monkeypatch.setattr(pictures, "_FAILED_HOLDS", 0.0)
+    assert client.get(f"/images/{item_id(1)}/original").status == 404
+    assert client.get(f"/images/{item_id(1)}/original").status == 404
+    assert len(tried) == 3

@@ -6,6 +6,7 @@ import hmac
 import io
 import socket
 import statistics
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 import pytest
 from PIL import Image
 from pydantic import SecretStr, ValidationError
+from sqlalchemy import Connection
 
 from review_ui import security, sessions
 from review_ui.errors import AccessError, StoreBusyError, WrongTokenError
@@ -155,6 +157,28 @@ def test_logging_out_ends_the_session(site: Site) -> None:
     assert client.get("/api/queues").status == 200
     assert client.ask("DELETE", "/api/session").status == 204
     assert client.get("/api/queues").status == 401
+
+
+def test_who_is_looked_up_while_logging_out_is_out(site: Site) -> None:
+    client = site.client("ann", TOKEN)
+    secret = client.cookie.partition("=")[2]
+    writing, may_go_on = threading.Event(), threading.Event()
+
+    def wait(_connection: Connection) -> None:
+        writing.set()
+        assert may_go_on.wait(20)
+
+    site.desk.writer.write(wait)
+    assert writing.wait(20)
+    leaving = threading.Thread(target=site.desk.sessions.close, args=(secret,))
+    leaving.start()
+    while secret and site.desk.sessions.known(secret) is not None:
+        time.sleep(0.01)
+    # The row is still there, for a moment.
+    assert site.desk.sessions.find(secret) is None
+    may_go_on.set()
+    leaving.join(20)
+    assert site.desk.sessions.find(secret) is None
 
 
 def test_a_changed_token_ends_the_sessions_it_opened(tmp_path: Path) -> None:

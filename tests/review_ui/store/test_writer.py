@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, insert, select, text
 
-from review_ui.errors import DiskFullError, StoreError
+from review_ui.errors import DiskFullError, StoreBusyError, StoreError
 from review_ui.store import database as module
 from review_ui.store import projection
 from review_ui.store.database import Database, open_database
@@ -127,6 +127,19 @@ def test_work_that_fills_the_disk_is_told_and_decisions_beside_it_are_kept(
             filling.result()
         assert decided.result()[0].outcome is Outcome.SAVED
     assert events(database) == 1
+    database.close()
+
+
+def test_a_connection_that_is_lost_is_said_and_the_next_work_is_done(postgres_url: str) -> None:
+    database = open_database(postgres_url)
+
+    def cut(connection: Connection) -> None:
+        connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+    with closing(Writer(database)) as writer:
+        with pytest.raises(StoreBusyError, match="cannot be reached"):
+            writer.write(cut).result(20)
+        assert writer.write(lambda connection: connection.scalar(select(1))).result(20) == 1
     database.close()
 
 
