@@ -16,7 +16,6 @@ import ipaddress
 import json
 import re
 from collections.abc import Callable, Collection
-from http.cookies import CookieError, SimpleCookie
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -195,12 +194,9 @@ def _is_near(client: tuple[str, int] | None) -> bool:
 
 
 def cookie_of(headers: Headers) -> str | None:
-    """Give what our cookie holds."""
-    try:
-        jar = SimpleCookie(headers.get("cookie", ""))
-    except CookieError:
-        return None
-    return jar[COOKIE].value if COOKIE in jar else None
+    """Give what our cookie holds; it is plain, as all that we ever put into it."""
+    pairs = (pair.partition("=") for pair in headers.get("cookie", "").split(";"))
+    return next((value.strip() for name, _, value in pairs if name.strip() == COOKIE), None)
 
 
 def _same_origin(headers: Headers, host: str) -> bool:

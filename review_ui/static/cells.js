@@ -5,6 +5,10 @@ import { described, MARKS } from "./format.js";
 import { items } from "./items.js";
 import { pictures } from "./pictures.js";
 
+const GAP = 8;
+const PADDING = 12;
+const SMALLEST = 72; // px; of smaller pictures nothing can be told
+
 export class Cells {
   /** @type {Map<string, HTMLElement>} */
   #nodes = new Map();
@@ -39,6 +43,26 @@ export class Cells {
     this.root.dataset.size = size;
     fill(this.root, [...this.#nodes.values()]);
     this.focus(0, isTaken);
+  }
+
+  /**
+   * Make pictures as large as may be with so many of them in sight at once; where they would be too
+   * small, as on a phone, they are of the usual size and the page is scrolled.
+   */
+  fit(width, height, most) {
+    const ratio = items.get(this.#marks.ids[0])?.ratio || 1;
+    let best = { columns: 0, side: 0 };
+    for (let columns = 1; columns <= most; columns += 1) {
+      const rows = Math.ceil(most / columns);
+      const across = (width - 2 * PADDING - (columns - 1) * GAP) / columns;
+      const down = ((height - 2 * PADDING - (rows - 1) * GAP) / rows) * ratio;
+      const side = Math.floor(Math.min(across, down));
+      if (side > best.side) best = { columns, side };
+    }
+    const { style, dataset } = this.root;
+    dataset.fits = String(best.side >= SMALLEST);
+    style.setProperty("--columns", best.columns);
+    style.setProperty("--side", `${best.side}px`);
   }
 
   /** Show again how items stand. */

@@ -30,8 +30,8 @@ export class CommitBar {
     );
   }
 
-  /** @param {import("./marks.js").Marks} marks */
-  draw(marks, size) {
+  /** @param {import("./marks.js").Marks} marks @param {boolean} isMore whether some were not seen yet */
+  draw(marks, size, isMore) {
     const entries = marks.entries();
     const { accepted, rejected } = sums(entries);
     const stay = marks.ids.length - entries.length;
@@ -43,7 +43,7 @@ export class CommitBar {
       stay > 0 && el("span", { class: "muted", text: ` · ${count(stay)} stay` }),
     );
     fill(this.#meaning, `Marked = ${marks.markedAre === "rejected" ? "reject" : "accept"} `, keycap("x"));
-    fill(this.#commit, el("span", { text: entries.length ? "Commit" : "Next page" }), keycap("Enter"));
+    fill(this.#commit, el("span", { text: isMore ? "Show the rest" : entries.length ? "Commit" : "Next page" }), keycap("Enter"));
     for (const node of this.#sizes.children) node.setAttribute("aria-pressed", String(node.dataset.size === size));
   }
 }

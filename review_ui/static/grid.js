@@ -16,6 +16,7 @@ import { announce } from "./toasts.js";
 
 const SIZES = { s: 60, m: 40, l: 20 };
 const SIZE_KEY = "nonesuch:grid";
+const ROUNDING = 4; // px
 
 export function mount(root, app) {
   const view = new Grid(root, app);
@@ -33,6 +34,7 @@ class Grid {
   /** @type {{ids: string[], marked: string[]}[]} */
   #earlier = []; // pages before this one, as they were left
   #since = 0;
+  #seen = 0; // px from the top of the page that were in sight
   #nodes;
   #pop;
   #leaving = new AbortController();
@@ -56,6 +58,10 @@ class Grid {
     const { signal } = this.#leaving;
     items.addEventListener("change", ({ detail }) => this.#changed(detail), { signal });
     outbox.addEventListener("undone", ({ detail }) => this.#undone(detail.items), { signal });
+    this.#nodes.scroll.addEventListener("scroll", () => this.#drawBar(), { signal });
+    const resized = new ResizeObserver(() => this.#fit());
+    resized.observe(this.#nodes.scroll);
+    signal.addEventListener("abort", () => resized.disconnect());
     this.#supply.addEventListener("more", () => this.#arrived(), { signal });
     this.#supply.addEventListener("trouble", ({ detail }) => this.#failed(detail), { signal });
   }
@@ -69,7 +75,24 @@ class Grid {
 
   refresh() {
     this.#cells.draw(this.#size);
-    this.#bar.draw(this.#marks, this.#size);
+    this.#fit();
+  }
+
+  #fit() {
+    const { clientWidth, clientHeight } = this.#nodes.scroll;
+    this.#cells.fit(clientWidth, clientHeight, SIZES[this.#size]);
+    this.#drawBar();
+  }
+
+  #drawBar() {
+    this.#bar.draw(this.#marks, this.#size, this.#isMoreBelow());
+  }
+
+  /** True where a part of the page was not in sight yet. */
+  #isMoreBelow() {
+    const { scrollTop, clientHeight, scrollHeight } = this.#nodes.scroll;
+    this.#seen = Math.max(this.#seen, scrollTop + clientHeight);
+    return this.#seen < scrollHeight - ROUNDING;
   }
 
   destroy() {
@@ -78,22 +101,25 @@ class Grid {
   }
 
   #show(ids, marked = []) {
-    const { empty, scroll } = this.#nodes;
+    const { empty } = this.#nodes;
     const isEmpty = ids.length === 0;
     this.#marks.begin(ids, marked);
     this.#since = performance.now();
+    this.#seen = 0;
+    this.#nodes.scroll.scrollTop = 0;
     this.#cells.root.hidden = this.#bar.node.hidden = isEmpty;
     empty.hidden = !isEmpty;
     if (isEmpty) this.#showEmpty();
     this.refresh();
     this.#prefetch();
-    scroll.scrollTop = 0;
     if (!isEmpty) markShown(ids[0]);
   }
 
   #commit() {
     const { ids } = this.#marks;
     if (!ids.length) return;
+    // What nobody has seen is not decided.
+    if (this.#isMoreBelow()) return this.#showMore();
     const entries = this.#marks.entries();
     const ms = (performance.now() - this.#since) / ids.length;
     if (entries.length) {
@@ -103,6 +129,12 @@ class Grid {
     const { accepted, rejected } = sums(entries);
     announce(`${count(accepted)} accepted, ${count(rejected)} rejected`);
     this.#turn();
+  }
+
+  #showMore() {
+    const { scroll } = this.#nodes;
+    scroll.scrollTop = this.#seen - ROUNDING;
+    announce("More of the page");
   }
 
   /** Go on to the page after this one. */
@@ -144,7 +176,7 @@ class Grid {
   #mark(change) {
     change();
     this.#cells.repaint();
-    this.#bar.draw(this.#marks, this.#size);
+    this.#drawBar();
   }
 
   #clicked({ target, shiftKey }) {
@@ -195,7 +227,7 @@ class Grid {
     const here = new Set(this.#marks.ids);
     this.#marks.follow(ids.filter((id) => here.has(id)));
     this.#cells.repaint(ids);
-    this.#bar.draw(this.#marks, this.#size);
+    this.#drawBar();
   }
 
   #arrived() {

@@ -148,10 +148,11 @@ const views = {
 
 async function go(route) {
   clearTimeout(naming);
-  route = completed(route);
+  waits = !app.overview?.build;
+  // Before there are queues, no address is completed: the one that was asked for comes up then.
+  if (!waits) route = completed(route);
   const kept = mountedRoute !== null && sameList(route, mountedRoute);
   app.route = mountedRoute = route;
-  waits = !app.overview?.build;
   const root = document.getElementById("view");
   if (waits) return unmount(), fill(root, nothingYet());
   let module;

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ T = TypeVar("T")
 
 # So many at most share a transaction: the first must not wait for long.
 _TOGETHER: Final = 256
+# Where several write at once, others are about to: one sync to disk for all costs each less.
+_GATHER: Final = 0.01  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +79,20 @@ class Writer:
         return job.future
 
     def _run(self) -> None:
+        are_many = False
         while True:
-            jobs, last = self._wait()
+            jobs, last = self._wait(_GATHER if are_many else 0.0)
+            are_many = len(jobs) > 1
             if jobs:
                 self._write(jobs)
             if last:
                 return
 
-    def _wait(self) -> tuple[list[_Job], bool]:
+    def _wait(self, gather: float) -> tuple[list[_Job], bool]:
         jobs: list[_Job] = []
         job = self._jobs.get()
+        if gather:
+            time.sleep(gather)
         while job is not None:
             jobs.append(job)
             if len(jobs) >= _TOGETHER:

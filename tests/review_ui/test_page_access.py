@@ -11,7 +11,7 @@ from playwright.sync_api import FloatRect, Locator, Page, expect
 from review_ui.feed import Published, Tell
 from tests.review_ui.browser import Windows, axe
 from tests.review_ui.feeds import Item, blurred, copy_of, item_id
-from tests.review_ui.pages import Screen, enter, holds
+from tests.review_ui.pages import Screen, enter, holds, said
 from tests.review_ui.site import Site
 
 PLACES = ("single/blurred", "grid/blurred", "clusters/near_duplicate", "single/all")
@@ -289,8 +289,17 @@ def test_taps_mark_in_the_grid(windows: Windows, site: Site) -> None:
     screen = enter(windows, site, place="grid/blurred", **PHONE)
     screen.page.locator(".cell").nth(1).tap()
     expect(screen.page.locator(".sum")).to_contain_text("29 accept · 1 reject")
-    screen.page.get_by_role("button", name="Commit").tap()
+    # What was not in sight is shown before it is decided.
+    commit = screen.page.locator(".commit")
+    while "Show the rest" in commit.inner_text():
+        assert said(site) == {}
+        commit.tap()
+        screen.page.wait_for_timeout(100)
+    assert screen.page.locator(".cell").last.bounding_box()["y"] < 740  # type: ignore[index]
+    commit.tap()
     expect(screen.page.locator(".empty h2")).to_be_visible()
+    screen.page.wait_for_timeout(300)
+    assert len(said(site)) == 30
 
 
 def test_dark_and_light_by_the_system_and_by_choice(windows: Windows, site: Site) -> None:

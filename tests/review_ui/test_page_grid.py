@@ -174,6 +174,20 @@ def test_a_second_look_touches_the_marked_alone(screen: Screen, site: Site) -> N
     assert numbers(site, "rejected") == [3]
 
 
+@pytest.mark.parametrize("size", ["S", "M", "L"])
+def test_all_that_is_committed_is_in_sight(screen: Screen, size: str) -> None:
+    screen.page.get_by_role("button", name=size, exact=True).click()
+    for width, height in ((1280, 800), (1920, 1080), (1100, 900)):
+        screen.page.set_viewport_size({"width": width, "height": height})
+        screen.page.wait_for_timeout(150)
+        bar = screen.page.locator(".commit-bar").bounding_box()
+        last = screen.page.locator(".cell").last.bounding_box()
+        assert bar is not None
+        assert last is not None
+        assert last["y"] + last["height"] <= bar["y"]
+        assert last["width"] >= 70
+
+
 def test_sizes_show_more_or_fewer(screen: Screen) -> None:
     for size, count in (("L", 20), ("S", 50), ("M", 40)):
         screen.page.get_by_role("button", name=size, exact=True).click()
