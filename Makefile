@@ -1,5 +1,5 @@
 # Two commands do everything: `make demo` and `make test`. Both set up what they need in .venv;
-# where there is no Chromium, `make test` installs it: by apt as root, else Playwright's for the user.
+# the Chromium of its tests, `make test` installs: by apt as root, else Playwright's for the user.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -27,11 +27,19 @@ arrows: $(VENV)/.dev
 unit: $(VENV)/.dev $(PYWB)/.done browser
 	$(BIN)/pytest -n 2 --dist loadgroup
 
+# The headless shell starts faster than a whole browser. One that is there already will do where apt
+# does not know the shell.
 browser: $(VENV)/.dev
-	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
-	|| { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq \
-	     && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } \
-	|| $(BIN)/playwright install chromium \
+	@has() { command -v "$$1" >/dev/null; }; \
+	apt() { test "$$(id -u)" = 0 && has apt-get && DEBIAN_FRONTEND=noninteractive apt-get "$$@"; }; \
+	get() { apt install -y -qq --no-install-recommends "$$1"; }; \
+	any() { has chromium || has chromium-browser || has google-chrome; }; \
+	known() { apt-cache show chromium-headless-shell >/dev/null 2>&1; }; \
+	has chromium-headless-shell \
+	|| { any && ! known; } \
+	|| { apt update -qq && get chromium-headless-shell; } \
+	|| any || get chromium \
+	|| $(BIN)/playwright install --only-shell chromium \
 	|| echo "No Chromium could be installed, tests of pages will be skipped; install one and put it on the PATH" >&2
 
 bench: $(VENV)/.dev browser

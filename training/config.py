@@ -25,7 +25,9 @@ class NetworkConfig(Section):
     w_dim: int = Field(512, ge=1, description="numbers in a latent w; width of the mapping")
     mapping_layers: int | None = Field(None, ge=1, description="layers of the mapping network")
     channel_base: int | None = Field(
-        None, ge=1, description="channels of a layer are this / its longer side, at most the maximum"
+        None,
+        ge=1,
+        description="channels of a layer are this / its longer side, at most the maximum",
     )
     channel_max: int = Field(512, ge=1, description="channels of a layer, at most")
     mbstd_group: int | None = Field(
@@ -40,7 +42,10 @@ class NetworkConfig(Section):
 
 
 class AugmentConfig(Section):
-    """Adaptive discriminator augmentation. Each transformation has a strength; 0 is off, 1 that of the paper."""
+    """Adaptive discriminator augmentation.
+
+    Each transformation has a strength: 0 is off, 1 that of the paper.
+    """
 
     mode: Literal["ada", "fixed", "off"] = Field(
         "ada", description="p adapted to the target, p as given, or none"
@@ -49,9 +54,13 @@ class AugmentConfig(Section):
     target: float = Field(0.6, gt=0, lt=1, description="mean sign of D on real pictures to hold")
     interval: int = Field(4, ge=1, description="batches between adaptations")
     kimg: float = Field(500.0, gt=0, description="thousand images in which p may go from 0 to 1")
-    p_max: float = Field(0.8, gt=0, le=1, description="p, at most; beyond about 0.8 augmentations leak")
+    p_max: float = Field(
+        0.8, gt=0, le=1, description="p, at most; beyond about 0.8 augmentations leak"
+    )
     xflip: float = Field(1.0, ge=0, le=1, description="mirror; share of the chance")
-    rotate90: float = Field(0.0, ge=0, le=1, description="turn by 90 degrees: off, things have an up")
+    rotate90: float = Field(
+        0.0, ge=0, le=1, description="turn by 90 degrees: off, things have an up"
+    )
     shift: float = Field(1.0, ge=0, description="shift by whole pixels, × 1/8 of a side")
     scale: float = Field(1.0, ge=0, description="enlarge or shrink, × σ 0.2 octaves")
     rotate: float = Field(1.0, ge=0, le=1, description="turn by any angle, × ±180 degrees")
@@ -72,9 +81,13 @@ class LossConfig(Section):
     kind: Literal["logistic", "relativistic"] = Field(
         "logistic", description="non-saturating logistic, or relativistic pairing"
     )
-    r1_gamma: float | None = Field(None, ge=0, description="weight of R1, the gradient at real pictures")
+    r1_gamma: float | None = Field(
+        None, ge=0, description="weight of R1, the gradient at real pictures"
+    )
     r2_gamma: float = Field(
-        0.0, ge=0, description="weight of R2, the gradient at generated ones; relativistic: that of R1 if 0"
+        0.0,
+        ge=0,
+        description="weight of R2, the gradient at generated ones; relativistic: that of R1 if 0",
     )
     r1_interval: int = Field(16, ge=1, description="R1 and R2 are taken every so many steps")
     pl_weight: float = Field(2.0, ge=0, description="weight of path length; 0 is off")
@@ -112,7 +125,8 @@ class DataConfig(Section):
     labels: tuple[str, ...] = Field((), description="only pictures with one of these labels")
     conditional: bool = Field(False, description="train on the labels as classes")
     mirror: bool = Field(
-        False, description="every picture mirrored half of the time: off, it would mirror text and logos"
+        False,
+        description="every picture mirrored half of the time: off, it would mirror text and logos",
     )
     fold: str | None = Field(
         None, pattern=r"^\d+/\d+$", description="leave out one part of the pictures, `2/5`"
@@ -140,12 +154,15 @@ class RunConfig(Section):
     tick_kimg: float = Field(4.0, gt=0, description="figures and sample grids every so often")
     snapshot_ticks: int = Field(50, ge=1, description="snapshots every so many ticks")
     keep_last: int = Field(3, ge=1, description="newest snapshots that are kept")
-    keep_every: int = Field(20, ge=0, description="every so manieth snapshot is kept for good; 0: none")
+    keep_every: int = Field(
+        20, ge=0, description="every so manieth snapshot is kept for good; 0: none"
+    )
     grid: int = Field(64, ge=1, le=1024, description="pictures in a sample grid, about")
     grid_psi: float = Field(1.0, ge=0, le=2, description="truncation of the sample grids")
     log_steps: bool = Field(False, description="write the losses of every step to steps.jsonl")
     metrics: tuple[Literal["fd_own", "kid_own", "fid", "kid", "pr", "ppl"], ...] = Field(
-        (), description="taken at every snapshot; off, they cost time: `nonesuch metrics` afterwards"
+        (),
+        description="taken at every snapshot; off, they cost time: `nonesuch metrics` afterwards",
     )
     device: Literal["cuda", "cpu", "auto"] = Field(
         "cuda", description="auto: a GPU where there is one, else the CPU"

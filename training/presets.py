@@ -145,8 +145,8 @@ def _check_batch(config: TrainingConfig, gpus: int) -> None:
         )
     if at_once % min(group, at_once):
         raise SetupError(
-            f"`network.mbstd_group` must divide the {at_once} images at once on a GPU, got {group}; "
-            f"use {math.gcd(at_once, group)}, or another `optimizer.batch_gpu`"
+            f"`network.mbstd_group` must divide the {at_once} images at once on a GPU, got "
+            f"{group}; use {math.gcd(at_once, group)}, or another `optimizer.batch_gpu`"
         )
 
 
@@ -185,3 +185,25 @@ def _merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         elif value is not None or key not in merged:
             merged[key] = dict(value) if isinstance(value, Mapping) else value
     return merged
+
+
+def overlay(saved: TrainingConfig, overrides: Mapping[str, Any], *, gpus: int) -> TrainingConfig:
+    """Make the configuration of a run that goes on: as saved, with what is asked for now.
+
+    On another number of GPUs the batch is cut up anew, if the one at once does not divide it.
+
+    Raises
+    ------
+    SetupError
+        As `resolve`.
+    """
+    values = _merge(saved.model_dump(), overrides)
+    asked = _checked(values)
+    batch, at_once = asked.optimizer.batch, asked.optimizer.batch_gpu
+    assert batch is not None
+    assert at_once is not None
+    if "batch_gpu" not in overrides.get("optimizer", {}) and batch % gpus == 0:
+        fitting = math.gcd(batch // gpus, at_once)
+        asked = _checked(_merge(values, {"optimizer": {"batch_gpu": fitting}}))
+    _check_batch(asked, gpus)
+    return asked

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Error, Page, sync_playwright
 
-_NAMES = ("chromium", "chromium-browser", "google-chrome")
+# The headless shell first: for each window, the others start all that is around a page as well.
+_NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 _OFFLINE = "net::ERR_INTERNET_DISCONNECTED"
 _WAITS_MS = 15_000
 
@@ -50,7 +51,7 @@ def launched() -> Iterator[Browser]:
             if "Executable doesn't exist" not in error.message:
                 raise
             raise BrowserMissingError(
-                "no Chromium: `make browser` gets one, or `apt-get install chromium`"
+                "no Chromium: `make browser` gets one, or `apt-get install chromium-headless-shell`"
             ) from None
         with browser:
             yield browser

@@ -1,0 +1,1 @@
+"""What a run leaves behind in its folder, and how it goes on from there."""

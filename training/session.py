@@ -1,0 +1,322 @@
+"""From what somebody asks for to a training under way: version, settings, run folder, networks."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from training import distributed
+from training.build import Networks, build, half_type
+from training.config import TrainingConfig
+from training.cost import Cost, conv_flops_per_second, estimate
+from training.data.check import check
+from training.data.remote import fetch
+from training.data.select import Selection, select
+from training.data.stream import Stream
+from training.distributed import Team
+from training.errors import SetupError
+from training.loop import Loop
+from training.presets import PRESETS, overlay, resolve
+from training.request import Request
+from training.runs import live, snapshots, transfer
+from training.runs.folder import (
+    RunFolder,
+    RunRecord,
+    VersionFacts,
+    changes,
+    compatible,
+    same_version,
+)
+from training.runs.folder import resumed as resumed_config
+from training.shards import PublishedVersion
+from training.trainer import Trainer
+
+CACHE: Final = Path("~/.cache/nonesuch/versions")
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What will be trained, resolved and checked."""
+
+    version: PublishedVersion
+    selection: Selection
+    facts: VersionFacts
+    config: TrainingConfig
+    saved: TrainingConfig | None
+
+
+def train(request: Request) -> RunRecord | None:
+    """Train, or go on, until the end or a signal to stop.
+
+    Returns
+    -------
+    RunRecord or None
+        None in all processes but the first.
+
+    Raises
+    ------
+    TrainingError
+        See `training.errors`; `run.json` says why, too.
+    """
+    team = distributed.join(distributed.pick_device(_device(request)))
+    say = _speaker(team)
+    try:
+        folder = RunFolder(request.run)
+        with folder.lock() if team.leads else contextlib.nullcontext():
+            plan = _plan(request, folder, team, say)
+            _prepare_torch(plan.config, team)
+            return _train(request, plan, folder, team, say)
+    finally:
+        distributed.leave()
+
+
+def dry_run(request: Request, *, json_output: bool = False) -> None:
+    """Show what would be trained, and what it would cost; nothing is written."""
+    device = distributed.pick_device(_device(request))
+    team = Team(0, distributed.world_size(), device)
+    saved = _read_saved(request.run)
+    plan = _plan_of(request, saved, None, team, _speaker(team))
+    cost = estimate(plan.config, plan.facts.size, len(plan.selection.classes), device)
+    speed = conv_flops_per_second(device, half_type(plan.config.network, device))
+    told = describe_cost(plan, cost, speed, device)
+    if json_output:
+        content = {"config": plan.config.model_dump(mode="json"), "cost": told}
+        sys.stdout.write(json.dumps(content) + "\n")
+        return
+    sys.stdout.write(describe(plan.config) + "\n\n")
+    width = max(map(len, told))
+    sys.stdout.writelines(f"{name:<{width}}  {value}\n" for name, value in told.items())
+
+
+def describe(config: TrainingConfig) -> str:
+    """Write a configuration as TOML, as it can be put into `nonesuch.toml` below `[train]`."""
+    lines = [f"preset = {json.dumps(config.preset)}"]
+    for section, values in config.model_dump(mode="json", exclude={"preset"}).items():
+        lines += ["", f"[train.{section}]"]
+        lines += [f"{key} = {json.dumps(v)}" for key, v in values.items() if v is not None]
+    return "\n".join(lines)
+
+
+def describe_cost(
+    plan: Plan, cost: Cost, conv_speed: float, device: torch.device
+) -> dict[str, Any]:
+    """Give what a dry run tells, by name."""
+    height, width = plan.facts.size
+    floor = cost.flops_per_image * 1000 / conv_speed
+    total = floor * plan.config.run.total_kimg
+    return {
+        "version": f"{plan.facts.version} ({plan.facts.version_hash[:12]})",
+        "pictures": f"{len(plan.selection):,} of {len(plan.selection.index):,}, "
+        f"{height}×{width} (height × width)",
+        "inverted": "yes" if plan.facts.inverted else "no",
+        "mirrored": "half of the time"
+        if plan.config.data.mirror
+        else "no: mirrored text and logos would be learned; data.mirror=true where that is right",
+        "G parameters": f"{cost.G_parameters:,}",
+        "D parameters": f"{cost.D_parameters:,}",
+        "GFLOP an image, G and D forward": f"{cost.G_flops / 1e9:.2f} and {cost.D_flops / 1e9:.2f}",
+        "GFLOP an image, training": f"{cost.flops_per_image / 1e9:.1f}",
+        "memory on each GPU, about": f"{cost.memory / 1e9:.2f} GB",
+        "s/kimg, at least": f"{floor:.3g} (plain convolutions reach "
+        f"{conv_speed / 1e12:.3g} TFLOP/s on this {device.type})",
+        "time in all, at least": f"{total / 3600:.3g} h for {plan.config.run.total_kimg:g} kimg",
+    }
+
+
+def _train(
+    request: Request, plan: Plan, folder: RunFolder, team: Team, say: Say
+) -> RunRecord | None:
+    config = plan.config
+    networks = build(
+        config.network, plan.facts.size, len(plan.selection.classes), team.device, config.run.seed
+    )
+    snapshot, damage = snapshots.newest(folder.snapshots)
+    for message in damage:
+        say(f"passed over: {message}")
+    if snapshot is None and request.transfer is not None:
+        say(_transfer(request.transfer, networks, plan.facts))
+    frozen = transfer.freeze_d(networks.D, config.optimizer.freeze_d)
+    if frozen and snapshot is None and request.transfer is None:
+        raise SetupError(
+            "`optimizer.freeze_d` leaves layers as they are, which makes sense for a transfer "
+            "only; give `--transfer`"
+        )
+    labels = plan.selection.labels
+    trainer = Trainer(config, networks, team, None if labels is None else torch.from_numpy(labels))
+    if snapshot is not None:
+        trainer.restore(snapshot.tensors, snapshot.values)
+        say(f"going on from {snapshot.path}")
+    elif plan.saved is None and team.leads:
+        folder.live.unlink(missing_ok=True)  # what an aborted start left
+    if team.leads and not folder.live.exists():
+        live.write_initial(folder.live, trainer.live)
+    with Stream(
+        plan.version,
+        plan.selection,
+        batch=trainer.batch,
+        rank=team.rank,
+        world=team.world,
+        seed=config.run.seed,
+        mirror=config.data.mirror,
+        workers=config.data.workers,
+        start_step=trainer.step,
+        pin_memory=team.device.type == "cuda",
+    ) as stream:
+        loop = Loop(trainer, stream, folder, plan.facts, plan.version, plan.selection, say)
+        if snapshot is not None:
+            loop.restore(snapshot.values)
+        return loop.run()
+
+
+def _plan(request: Request, folder: RunFolder, team: Team, say: Say) -> Plan:
+    """Plan in the first process, which checks the version; the others take what it kept."""
+    saved = (folder.read_config(), folder.read_version())
+    plan = None
+    if team.leads:
+        plan = _plan_of(request, saved, folder, team, say)
+        folder.write_config(plan.config, plan.facts)
+    team.wait()
+    if plan is None:
+        plan = _plan_of(request, saved, folder, team, say)
+    return plan
+
+
+def _plan_of(
+    request: Request,
+    saved: tuple[TrainingConfig | None, VersionFacts | None],
+    folder: RunFolder | None,
+    team: Team,
+    say: Say,
+) -> Plan:
+    config, facts = saved
+    version, selection_of = _open_version(request, folder, say)
+    if config is None or facts is None:
+        config = resolve(
+            request.preset or "stylegan2-ada",
+            request.overrides,
+            size=version.shape,
+            gpus=team.world,
+        )
+        selection = selection_of(config)
+        return Plan(version, selection, _facts(request, version, selection), config, None)
+    asked = _asked(request, config, version.shape, team.world)
+    refused = compatible(config, asked)
+    selection = selection_of(asked)
+    found = _facts(request, version, selection)
+    refused += same_version(facts, found)
+    if refused:
+        raise SetupError("\n".join(refused))
+    for message in changes(config, asked):
+        say(message)
+    return Plan(version, selection, found, resumed_config(config, asked), config)
+
+
+def _asked(
+    request: Request, saved: TrainingConfig, size: tuple[int, int], gpus: int
+) -> TrainingConfig:
+    if request.preset is None or request.preset == saved.preset:
+        return overlay(saved, request.overrides, gpus=gpus)
+    return resolve(request.preset, request.overrides, size=size, gpus=gpus)
+
+
+def _open_version(
+    request: Request, folder: RunFolder | None, say: Say
+) -> tuple[PublishedVersion, Callable[[TrainingConfig], Selection]]:
+    cache = request.cache or CACHE
+    local = fetch(
+        request.version,
+        cache,
+        storage_options=request.storage_options,
+        progress=_percent(say, "fetched"),
+    )
+    version = PublishedVersion(local)
+    index = check(
+        version,
+        cache=folder.path if folder is not None else None,
+        progress=_percent(say, "checked"),
+    )
+    return version, lambda config: select(index, config.data)
+
+
+def _percent(say: Say, what: str) -> Callable[[int, int], None]:
+    """Say how far something is, at every tenth."""
+    told = -1
+
+    def progress(done: int, total: int) -> None:
+        nonlocal told
+        tenth = 10 * done // max(total, 1)
+        if tenth != told and total > 1 << 28:
+            told = tenth
+            say(f"{what} {done / 1e9:.1f} of {total / 1e9:.1f} GB of the version")
+
+    return progress
+
+
+def _facts(request: Request, version: PublishedVersion, selection: Selection) -> VersionFacts:
+    return VersionFacts(
+        dataset=request.version,
+        version=version.version,
+        version_hash=version.hash,
+        inverted=version.inverted,
+        size=version.shape,
+        labels=selection.classes,
+    )
+
+
+def _transfer(source: Path, networks: Networks, facts: VersionFacts) -> str:
+    """Take over weights of another run; both generators begin as its average."""
+    snapshot = snapshots.load_weights(snapshots.find(source))
+    prefixed = dict(snapshot.tensors)
+    report = transfer.transfer(prefixed, {"G_ema": networks.G, "D": networks.D})
+    transfer.transfer(prefixed, {"G_ema": networks.G_ema})
+    lines = [f"starting from {snapshot.path}: {report.summary()}"]
+    if snapshot.values.get("inverted") not in (None, facts.inverted):
+        lines.append(
+            "note: one of the two is trained on inverted pictures and the other is not; "
+            "colours have to be learned anew"
+        )
+    return "\n".join(lines)
+
+
+def _device(request: Request) -> str:
+    asked = request.overrides.get("run", {}).get("device")
+    if asked is not None:
+        return str(asked)
+    saved, _ = _read_saved(request.run)
+    if saved is not None:
+        return saved.run.device
+    preset = PRESETS.get(request.preset or "stylegan2-ada", {})
+    return str(preset.get("run", {}).get("device", "cuda"))
+
+
+def _read_saved(run: Path) -> tuple[TrainingConfig | None, VersionFacts | None]:
+    """Read what a run was begun with, and make no folder where there is none."""
+    if not (run / "config.json").is_file():
+        return None, None
+    folder = RunFolder(run)
+    return folder.read_config(), folder.read_version()
+
+
+def _prepare_torch(config: TrainingConfig, team: Team) -> None:
+    if team.device.type == "cuda":
+        torch.backends.cudnn.benchmark = True  # every shape comes thousands of times
+        torch.backends.cuda.matmul.allow_tf32 = config.speed.tf32
+        torch.backends.cudnn.allow_tf32 = config.speed.tf32
+
+
+def _speaker(team: Team) -> Say:
+    def say(message: str) -> None:
+        if team.leads:
+            sys.stderr.write(message + "\n")
+            sys.stderr.flush()
+
+    return say

@@ -1,0 +1,491 @@
+"""One step of training: the phases of generator and discriminator, and all state they change.
+
+A step goes: G on its loss, every few steps G on path length, D on its loss, every few steps D on
+R1 (and R2), the moving average, the chance of augmentation. Gradient penalties are taken through
+the augmentation, to the pictures as they come from the loader.
+
+`torch.compile` has no double backward. Where networks are compiled, the inner gradient is taken by
+`torch.func.grad` inside the compiled function, so that what is left outside is first order; the
+augmentation stays outside, and since it is affine in the picture, its adjoint carries the inner
+gradient on to the picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad
+
+from training import losses
+from training.augment import AugmentParameters, AugmentPipe, adapted
+from training.build import Networks
+from training.config import TrainingConfig
+from training.distributed import Team
+from training.draws import Latents, Part, draw_direction, draw_latents, generator
+from training.gradients import FlatGradients
+from training.runs.live import Live
+
+COLUMNS: Final = (
+    "loss_G",
+    "loss_D",
+    "real_score",
+    "fake_score",
+    "real_sign",
+    "r1",
+    "r2",
+    "path_length",
+    "ada_p",
+    "not_finite",
+)
+W_BETA: Final = 0.995
+
+
+class Trainer:
+    """Networks, optimizers and counters, and the step that moves them.
+
+    Parameters
+    ----------
+    config
+        Resolved.
+    networks
+        On the team's device.
+    classes : Tensor of shape (m,), int64, or None
+        Labels of the real pictures, from which those of generated ones are drawn.
+    """
+
+    def __init__(
+        self, config: TrainingConfig, networks: Networks, team: Team, classes: Tensor | None = None
+    ) -> None:
+        opt, loss = config.optimizer, config.loss
+        assert opt.batch is not None
+        assert opt.batch_gpu is not None
+        self.config, self.networks, self.team = config, networks, team
+        self.batch, self.at_once = opt.batch, opt.batch_gpu
+        self.live = Live.of(config)
+        self.cur_nimg = 0
+        self.step = 0
+        device = team.device
+        self.ada_p = torch.tensor(config.augment.p, device=device)
+        self._signs = torch.zeros((), device=device)
+        self._pl_mean = torch.zeros((), device=device)
+        self._classes = None if classes is None else classes.to(device)
+        self._rows: list[Tensor] = []
+        self._row = torch.zeros(len(COLUMNS), device=device)
+        self._pipe = (
+            None if config.augment.mode == "off" else AugmentPipe(config.augment, networks.G.size)
+        )
+        self._r1_on = self.live.r1_gamma > 0 or loss.r2_gamma > 0
+        self._G_lazy = losses.lazy(loss.pl_interval if loss.pl_weight > 0 else None)
+        self._D_lazy = losses.lazy(loss.r1_interval)
+        self._trained = {
+            "G": [p for p in networks.G.parameters() if p.requires_grad],
+            "D": [p for p in networks.D.parameters() if p.requires_grad],
+        }
+        self._gradients = {name: FlatGradients(p) for name, p in self._trained.items()}
+        self._optimizers = {
+            "G": self._adam("G", self._G_lazy),
+            "D": self._adam("D", self._D_lazy),
+        }
+        self.set_live(self.live)
+        for part in self._trained.values():
+            _require(part, False)
+        self._compile()
+
+    # -- one step -----------------------------------------------------------------------------
+
+    def train_step(self, pictures: Tensor, labels: Tensor | None = None) -> None:
+        """Train on this process's rows of the global batch of this step.
+
+        Parameters
+        ----------
+        pictures : Tensor of shape (batch / world, 3, H, W), uint8
+            Rows `rank`, `rank + world`, … of the global batch, on the team's device.
+        labels : Tensor of shape (batch / world,), int64, or None
+        """
+        real = _normalized(pictures, self._channels_last)
+        loss = self.config.loss
+        self._row = torch.full_like(self._row, torch.nan)
+        self._train_G(real, labels)
+        if loss.pl_weight > 0 and self.step % loss.pl_interval == 0:
+            self._regularize_G()
+        self._train_D(real, labels)
+        if self._r1_on and self.step % loss.r1_interval == 0:
+            self._regularize_D(real, labels)
+        self.cur_nimg += self.batch
+        self._average()
+        self._adapt()
+        self._note("ada_p", self.ada_p)
+        self._rows.append(self._row)
+        self.step += 1
+
+    def _train_G(self, real: Tensor, labels: Tensor | None) -> None:
+        relativistic = self.config.loss.kind == "relativistic"
+        w_mean = torch.zeros_like(self.networks.G.w_avg)
+        with self._phase("G"):
+            for part, rows in self._parts():
+                latents = self._latents(self.batch, part, "G")
+                fake, w = self._generate(latents)
+                w_mean += w.detach().float().mean(0) / self._accumulated
+                fake_logits = self._judge(self._augmented(fake, part, "G"), latents.labels)
+                real_logits = None
+                if relativistic:
+                    # Pairs have the same label, where there are any: the real picture's.
+                    real_logits = self._judge(
+                        self._augmented(real[rows], part, "G_real"), _rows(labels, rows)
+                    )
+                loss = losses.generator_loss(fake_logits, real_logits).mean()
+                (loss / self._accumulated).backward()  # type: ignore[no-untyped-call]
+                self._note("loss_G", loss)
+        G = self.networks.G
+        G.w_avg.lerp_(self.team.mean_(w_mean), 1 - W_BETA)
+
+    def _regularize_G(self) -> None:
+        loss = self.config.loss
+        n = self._regularized
+        lengths_seen = torch.zeros((), device=self.team.device)
+        with self._phase("G"):
+            for part, _ in self._parts():
+                latents = self._latents(n, part, "G_reg")
+                rng = self._rng("G_direction")
+                direction = draw_direction(n, part, self.networks.G.size, rng)
+                lengths = losses.path_lengths(self._path_gradient(latents, direction))
+                penalty = losses.path_penalty(lengths, self._pl_mean).mean()
+                weight = loss.pl_weight * loss.pl_interval / self._accumulated
+                (penalty * weight).backward()  # type: ignore[no-untyped-call]
+                lengths_seen += lengths.detach().mean() / self._accumulated
+        self._pl_mean.lerp_(self.team.mean_(lengths_seen), loss.pl_decay)
+        self._note("path_length", lengths_seen, parts=1)
+
+    def _train_D(self, real: Tensor, labels: Tensor | None) -> None:
+        relativistic = self.config.loss.kind == "relativistic"
+        with self._phase("D"):
+            for part, rows in self._parts():
+                latents = self._latents(self.batch, part, "D")
+                with torch.no_grad():
+                    fake, _ = self._generate(latents)
+                # One application for both: half the kernels.
+                both = self._augmented(torch.cat([fake, real[rows]]), part, "D", "D_real")
+                fake_logits = self._judge(both[: len(fake)], latents.labels)
+                real_logits = self._judge(both[len(fake) :], _rows(labels, rows))
+                loss = losses.discriminator_loss(
+                    fake_logits, real_logits, relativistic=relativistic
+                ).mean()
+                (loss / self._accumulated).backward()  # type: ignore[no-untyped-call]
+                self._note("loss_D", loss)
+                self._note("fake_score", fake_logits.mean())
+                self._note("real_score", real_logits.mean())
+                self._note("real_sign", real_logits.sign().mean())
+
+    def _regularize_D(self, real: Tensor, labels: Tensor | None) -> None:
+        loss = self.config.loss
+        with self._phase("D"):
+            for part, rows in self._parts():
+                if self.live.r1_gamma > 0:
+                    self._penalize("r1", self.live.r1_gamma, real[rows], part, _rows(labels, rows))
+                if loss.r2_gamma > 0:
+                    latents = self._latents(self.batch, part, "D_reg")
+                    with torch.no_grad():
+                        fake, _ = self._generate(latents)
+                    self._penalize("r2", loss.r2_gamma, fake, part, latents.labels)
+
+    def _penalize(
+        self, name: str, gamma: float, pictures: Tensor, part: Part, labels: Tensor | None
+    ) -> None:
+        gradient = self._picture_gradient(pictures, part, labels, f"D_{name}")
+        penalty = losses.gradient_penalty(gradient).mean()
+        weight = gamma / 2 * self.config.loss.r1_interval / self._accumulated
+        (penalty * weight).backward()  # type: ignore[no-untyped-call]
+        self._note(name, penalty)
+
+    def _average(self) -> None:
+        opt = self.config.optimizer
+        assert opt.ema_kimg is not None
+        beta = losses.ema_beta(self.batch, self.cur_nimg, opt.ema_kimg, opt.ema_ramp)
+        G, G_ema = self.networks.G, self.networks.G_ema
+        with torch.no_grad():
+            torch._foreach_lerp_(list(G_ema.parameters()), list(G.parameters()), 1 - beta)
+            for kept, now in zip(G_ema.buffers(), G.buffers(), strict=True):
+                kept.copy_(now)
+
+    def _adapt(self) -> None:
+        augment = self.config.augment
+        if augment.mode != "ada":
+            return
+        self._signs += self._row[COLUMNS.index("real_sign")]
+        if (self.step + 1) % augment.interval == 0:
+            sign = self.team.mean_(self._signs / augment.interval)
+            seen = self.batch * augment.interval
+            self.ada_p = adapted(self.ada_p, sign, images=seen, config=augment)
+            self._signs = torch.zeros_like(self._signs)
+
+    # -- what is drawn ------------------------------------------------------------------------
+
+    @property
+    def _accumulated(self) -> int:
+        """Micro-batches of a step."""
+        return self.batch // (self.team.world * self.at_once)
+
+    @property
+    def _regularized(self) -> int:
+        """Pictures that path length is taken on: fewer, since it costs more memory."""
+        parts = self.team.world * self._accumulated
+        return max(self.at_once // self.config.loss.pl_batch_shrink, 1) * parts
+
+    def _parts(self) -> Iterator[tuple[Part, slice]]:
+        """Go through the micro-batches: which rows of the global, and of this process's batch."""
+        for micro in range(self._accumulated):
+            world = self.team.world
+            part = Part(micro * world + self.team.rank, self._accumulated * world)
+            yield part, slice(micro, None, self._accumulated)
+
+    def _rng(self, phase: str) -> torch.Generator:
+        return generator(self.team.device, self.config.run.seed, self.step, phase)
+
+    def _latents(self, n: int, part: Part, phase: str) -> Latents:
+        G = self.networks.G
+        return draw_latents(
+            n,
+            part,
+            z_dim=G.z_dim,
+            num_ws=G.num_ws,
+            noise_sizes=G.noise_sizes,
+            mixing=self.config.loss.style_mixing,
+            classes=self._classes,
+            rng=self._rng(phase),
+        )
+
+    def _parameters(self, part: Part, phase: str) -> AugmentParameters:
+        assert self._pipe is not None
+        rng = self._rng(f"{phase}_augment")
+        return self._pipe.draw(self.batch, self.ada_p, rng, self.team.device).rows(part.slice)
+
+    def _augmented(self, pictures: Tensor, part: Part, *phases: str) -> Tensor:
+        """Augment pictures; those of several phases follow one another."""
+        if self._pipe is None:
+            return pictures
+        drawn = [self._parameters(part, phase) for phase in phases]
+        return self._pipe.apply(pictures, AugmentParameters.joined(drawn))
+
+    # -- gradients with respect to inputs -----------------------------------------------------
+
+    def _picture_gradient(
+        self, pictures: Tensor, part: Part, labels: Tensor | None, phase: str
+    ) -> Tensor:
+        """Give the gradient of D's logits at pictures, itself differentiable in D's weights."""
+        raw = pictures.detach().requires_grad_()
+        augmented = self._augmented(raw, part, phase)
+        if not self.compiled:
+            logits = self.networks.D(augmented, labels)
+            return torch.autograd.grad(logits.sum(), raw, create_graph=True)[0]
+        inner: Tensor = self._judge_gradient(augmented.detach(), labels)
+        if self._pipe is None:
+            return inner
+        return torch.autograd.grad(augmented, raw, inner, create_graph=True)[0]
+
+    def _path_gradient(self, latents: Latents, direction: Tensor) -> Tensor:
+        """Give the gradient of (image × direction).sum() at ws, differentiable in G's weights."""
+        ws, _ = self._mix(latents.z, latents.z_mix, latents.cutoff, latents.labels)
+        if self.compiled:
+            gradient: Tensor = self._ws_gradient(ws, latents.noises, direction)
+            return gradient
+        image = self.networks.G.synthesis(ws, latents.noises)
+        return torch.autograd.grad((image * direction).sum(), ws, create_graph=True)[0]
+
+    # -- compiling ----------------------------------------------------------------------------
+
+    def _compile(self) -> None:
+        G, D = self.networks.G, self.networks.D
+        on_gpu = self.team.device.type == "cuda"
+        speed = self.config.speed
+        self.compiled = speed.compile == "on" or (speed.compile == "auto" and on_gpu)
+        self._channels_last = speed.channels_last == "on" or (
+            speed.channels_last == "auto" and on_gpu
+        )
+
+        def mix(
+            z: Tensor, z_mix: Tensor, cutoff: Tensor, labels: Tensor | None
+        ) -> tuple[Tensor, Tensor]:
+            w, w_mix = G.mapping(z, labels), G.mapping(z_mix, labels)
+            layer = torch.arange(G.num_ws, device=z.device)
+            mixed = (layer[None] >= cutoff[:, None])[..., None]
+            return torch.where(mixed, w_mix[:, None], w[:, None]), w
+
+        def generate(
+            z: Tensor, z_mix: Tensor, cutoff: Tensor, labels: Tensor | None, noises: list[Tensor]
+        ) -> tuple[Tensor, Tensor]:
+            ws, w = mix(z, z_mix, cutoff, labels)
+            return G.synthesis(ws, noises), w
+
+        def judge(pictures: Tensor, labels: Tensor | None) -> Tensor:
+            logits: Tensor = D(pictures, labels)
+            return logits
+
+        def judge_gradient(pictures: Tensor, labels: Tensor | None) -> Tensor:
+            weights: dict[str, Tensor] = dict(D.named_parameters())
+
+            def total(x: Tensor) -> Tensor:
+                logits: Tensor = functional_call(D, weights, (x, labels))
+                return logits.sum()
+
+            gradient: Tensor = grad(total)(pictures)
+            return gradient
+
+        def ws_gradient(ws: Tensor, noises: list[Tensor], direction: Tensor) -> Tensor:
+            weights: dict[str, Tensor] = dict(G.synthesis.named_parameters())
+
+            def total(ws: Tensor) -> Tensor:
+                image: Tensor = functional_call(G.synthesis, weights, (ws, noises))
+                return (image * direction).sum()
+
+            gradient: Tensor = grad(total)(ws)
+            return gradient
+
+        def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+            if not self.compiled:
+                return function
+            return torch.compile(function, fullgraph=True, dynamic=False)
+
+        whole = compiled(generate)
+        self._generate: Callable[[Latents], tuple[Tensor, Tensor]] = lambda drawn: whole(
+            drawn.z, drawn.z_mix, drawn.cutoff, drawn.labels, drawn.noises
+        )
+        self._mix = mix
+        self._judge = compiled(judge)
+        self._judge_gradient = compiled(judge_gradient)
+        self._ws_gradient = compiled(ws_gradient)
+
+    # -- optimizers ---------------------------------------------------------------------------
+
+    def _adam(self, name: str, lazy: float) -> torch.optim.Adam:
+        opt = self.config.optimizer
+        return torch.optim.Adam(
+            self._trained[name],
+            lr=1.0,  # `set_live` sets it
+            betas=(opt.beta1**lazy, opt.beta2**lazy),
+            eps=opt.eps,
+            fused=True,
+        )
+
+    def set_live(self, live: Live) -> None:
+        """Take over learning rates and gamma that were changed during the run."""
+        self.live = live
+        for name, rate in (("G", live.G_lr * self._G_lazy), ("D", live.D_lr * self._D_lazy)):
+            for group in self._optimizers[name].param_groups:
+                group["lr"] = rate
+        self._r1_on = live.r1_gamma > 0 or self.config.loss.r2_gamma > 0
+
+    @contextmanager
+    def _phase(self, name: str) -> Iterator[None]:
+        """Collect gradients of one network, then step it."""
+        parameters, gradients = self._trained[name], self._gradients[name]
+        _require(parameters, True)
+        gradients.zero()
+        yield
+        _require(parameters, False)
+        broken = gradients.finish(self.team)
+        known = self._row[COLUMNS.index("not_finite")]
+        self._row[COLUMNS.index("not_finite")] = torch.fmax(known, broken)
+        self._optimizers[name].step()
+
+    # -- what happened ------------------------------------------------------------------------
+
+    def _note(self, name: str, value: Tensor, parts: int | None = None) -> None:
+        """Add a figure of this step; those of micro-batches are averaged."""
+        at = COLUMNS.index(name)
+        if name == "ada_p":
+            self._row[at] = value
+            return
+        known = torch.nan_to_num(self._row[at]) if parts is None else torch.zeros_like(value)
+        self._row[at] = known + value.detach() / (self._accumulated if parts is None else parts)
+
+    def take_rows(self) -> Tensor:
+        """Give the figures of the steps since the last call, averaged over the processes.
+
+        Returns
+        -------
+        Tensor of shape (steps, len(COLUMNS)), float32, on the CPU
+            NaN where a step has no such figure.
+        """
+        if not self._rows:
+            return torch.zeros(0, len(COLUMNS))
+        rows = self.team.mean_(torch.stack(self._rows)).cpu()
+        self._rows = []
+        return rows
+
+    # -- state --------------------------------------------------------------------------------
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Give every tensor that the next step depends on, by its name in a snapshot."""
+        state: dict[str, Tensor] = {
+            f"{prefix}.{name}": tensor
+            for prefix, module in self.networks.named().items()
+            for name, tensor in module.state_dict().items()
+        }
+        for prefix, named in self._named_parameters().items():
+            for name, parameter in named.items():
+                for key, tensor in self._optimizers[prefix].state[parameter].items():
+                    state[f"{prefix}_opt.{name}.{key}"] = tensor
+        state |= {"ada.p": self.ada_p, "ada.signs": self._signs, "pl.mean": self._pl_mean}
+        if self._rows:
+            state["rows"] = torch.stack(self._rows)
+        return state
+
+    def values(self) -> dict[str, Any]:
+        """Give the counters that the next step depends on."""
+        return {
+            "cur_nimg": self.cur_nimg,
+            "step": self.step,
+            "live": {
+                "G_lr": self.live.G_lr,
+                "D_lr": self.live.D_lr,
+                "r1_gamma": self.live.r1_gamma,
+            },
+        }
+
+    def restore(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
+        """Go on from what `tensors` and `values` gave."""
+        device = self.team.device
+        for prefix, module in self.networks.named().items():
+            module.load_state_dict(_below(tensors, f"{prefix}."))
+        for prefix, named in self._named_parameters().items():
+            optimizer = self._optimizers[prefix]
+            for name, parameter in named.items():
+                kept = _below(tensors, f"{prefix}_opt.{name}.")
+                if kept:
+                    optimizer.state[parameter] = {k: v.to(device).clone() for k, v in kept.items()}
+        self.ada_p = tensors["ada.p"].to(device)
+        self._signs = tensors["ada.signs"].to(device)
+        self._pl_mean = tensors["pl.mean"].to(device)
+        self._rows = list(tensors["rows"].to(device)) if "rows" in tensors else []
+        self.cur_nimg, self.step = int(values["cur_nimg"]), int(values["step"])
+        self.set_live(Live(**values["live"]))
+
+    def _named_parameters(self) -> dict[str, dict[str, nn.Parameter]]:
+        named: dict[str, dict[str, nn.Parameter]] = {}
+        for prefix, module in (("G", self.networks.G), ("D", self.networks.D)):
+            trained = {id(p) for p in self._trained[prefix]}
+            named[prefix] = {n: p for n, p in module.named_parameters() if id(p) in trained}
+        return named
+
+
+def _normalized(pictures: Tensor, channels_last: bool) -> Tensor:
+    """Bring uint8 to float32 in [-1, 1]."""
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    return pictures.to(torch.float32, memory_format=layout) / 127.5 - 1
+
+
+def _rows(tensor: Tensor | None, rows: slice) -> Tensor | None:
+    return None if tensor is None else tensor[rows]
+
+
+def _require(parameters: list[nn.Parameter], wanted: bool) -> None:
+    for parameter in parameters:
+        parameter.requires_grad_(wanted)
+
+
+def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
