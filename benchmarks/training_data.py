@@ -23,8 +23,8 @@ from data_catalog.shards import Sample, ShardWriter
 from data_catalog.storage import Root
 
 REACH: Final = {1: 0.75, 2: 1.2}
-"""Of the rate of bare decoding in one process, by processes that decode; made for two processors."""
-REPEATS: Final = 5
+"""Of the rate of bare decoding in one process, by workers; made for two processors."""
+REPEATS: Final = 3
 
 _SIZE: Final = (384, 512)  # width, height
 _PICTURES: Final = 1_000

@@ -37,7 +37,13 @@ def half_type(config: NetworkConfig, device: torch.device) -> torch.dtype | None
 
 
 def build(
-    config: NetworkConfig, size: tuple[int, int], classes: int, device: torch.device, seed: int = 0
+    config: NetworkConfig,
+    size: tuple[int, int],
+    classes: int,
+    device: torch.device,
+    *,
+    seed: int = 0,
+    fold_filters: bool = False,
 ) -> Networks:
     """Make networks with fresh weights.
 
@@ -49,11 +55,13 @@ def build(
         Number of labels; 0 for an unconditional model.
     seed
         Of the weights, which are drawn on the CPU and so are the same on every device.
+    fold_filters
+        See `SpeedConfig`.
     """
     half = half_type(config, device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        G = Generator(config, size, classes, half)
-        D = Discriminator(config, size, classes, half)
+        G = Generator(config, size, classes, half, fold_fir=fold_filters)
+        D = Discriminator(config, size, classes, half, fold_fir=fold_filters)
     G_ema = copy.deepcopy(G).eval().requires_grad_(False)
     return Networks(G.to(device), D.to(device), G_ema.to(device))

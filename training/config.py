@@ -143,6 +143,9 @@ class SpeedConfig(Section):
     channels_last: Literal["auto", "on", "off"] = Field(
         "auto", description="memory layout of activations; auto: on a GPU"
     )
+    fold_filters: bool = Field(
+        False, description="low-pass filters folded into the weights where the resolution changes"
+    )
     tf32: bool = Field(True, description="32-bit convolutions and products in TF32 on a GPU")
 
 

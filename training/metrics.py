@@ -211,7 +211,7 @@ def _distances(
     if "fid" in names:
         figures["fd_own" if suffix else "fid"] = frechet_distance(real, fake)
     if "kid" in names:
-        mean, deviation = kernel_distance(real.kept, fake.kept, seed=_SEED)
+        mean, deviation = kernel_distance(real.kept, fake.kept, seed=_SEED, device=device)
         figures |= {f"kid{suffix}": mean, f"kid_std{suffix}": deviation}
     if "pr" in names:
         precision, recall = precision_recall(real.kept, fake.kept, device=device)

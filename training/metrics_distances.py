@@ -16,6 +16,7 @@ from training.errors import SetupError
 from training.statistics import Statistics
 
 _ROWS = 1024  # rows of distances at once
+_ALONE = {"sync_on_compute": False}  # else it waits for all GPUs, of which one takes the metrics
 
 
 class _Given(nn.Module):
@@ -39,7 +40,7 @@ def frechet_distance(real: Statistics, fake: Statistics) -> float:
     SetupError
         If torchmetrics is not installed.
     """
-    metric = _torchmetrics("fid").FrechetInceptionDistance(_Given(len(real.total)))
+    metric = _torchmetrics("fid").FrechetInceptionDistance(_Given(len(real.total)), **_ALONE)
     # an empty batch: tells the number type, and that something came
     metric.update(fake.total.new_empty(0, len(fake.total)), real=False)
     for side, statistics in (("real", real), ("fake", fake)):
@@ -50,7 +51,13 @@ def frechet_distance(real: Statistics, fake: Statistics) -> float:
 
 
 def kernel_distance(
-    real: Tensor, fake: Tensor, *, subset: int = 1000, subsets: int = 100, seed: int = 0
+    real: Tensor,
+    fake: Tensor,
+    *,
+    subset: int = 1000,
+    subsets: int = 100,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
 ) -> tuple[float, float]:
     """Take the kernel distance, unbiased, over random subsets (arXiv:1801.01401), in float64.
 
@@ -63,6 +70,7 @@ def kernel_distance(
         Subsets that are averaged.
     seed : int
         Of the subsets; the global random state is left as it was.
+    device : torch.device or str
 
     Returns
     -------
@@ -80,10 +88,10 @@ def kernel_distance(
         # it keeps all features, which is meant: they are a bounded part
         warnings.filterwarnings("ignore", ".*will save all extracted features", UserWarning)
         metric = module.KernelInceptionDistance(
-            _Given(real.shape[1]), subsets=subsets, subset_size=subset
+            _Given(real.shape[1]), subsets=subsets, subset_size=subset, **_ALONE
         )
-    metric.update(real.double(), real=True)
-    metric.update(fake.double(), real=False)
+    metric.update(real.to(device).double(), real=True)
+    metric.update(fake.to(device).double(), real=False)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed GPUs as well
         mean, deviation = metric.compute()

@@ -40,7 +40,7 @@ _TINY: Final[dict[str, Any]] = {
         "z_dim": 64,
         "w_dim": 64,
         "mapping_layers": 2,
-        "channel_base": 2048,
+        "channel_base": 1024,
         "channel_max": 64,
         "half": "off",
     },

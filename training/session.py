@@ -137,7 +137,12 @@ def _train(
 ) -> RunRecord | None:
     config = plan.config
     networks = build(
-        config.network, plan.facts.size, len(plan.selection.classes), team.device, config.run.seed
+        config.network,
+        plan.facts.size,
+        len(plan.selection.classes),
+        team.device,
+        seed=config.run.seed,
+        fold_filters=config.speed.fold_filters,
     )
     snapshot, damage = snapshots.newest(folder.snapshots)
     for message in damage:

@@ -121,7 +121,10 @@ def test_kill_9_under_load_loses_nothing_and_doubles_nothing(tmp_path: Path) -> 
         assert client.log_in(f"reviewer {number}").status == 200
         reviewers.append(Reviewer(client, list(range(number, ITEMS, REVIEWERS))))
     is_over = threading.Event()
-    threads = [threading.Thread(target=r.work, args=(is_over.is_set,)) for r in reviewers]
+    # Where the test fails, they wait for the server for good; the process may end all the same.
+    threads = [
+        threading.Thread(target=r.work, args=(is_over.is_set,), daemon=True) for r in reviewers
+    ]
     for thread in threads:
         thread.start()
     for _ in range(KILLS):

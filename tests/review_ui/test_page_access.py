@@ -90,10 +90,11 @@ def test_it_works_360_pixels_wide(windows: Windows, site: Site, place: str) -> N
     link = screen.page.locator(".rail a", has_text="Blurred")
     expect(link).to_be_visible()
     link.tap()
-    screen.ready()
+    # What was there before may still be seen for a moment.
+    expect(screen.page.locator(".toolbar-title h2")).to_have_text("Blurred")
     if place.startswith("grid"):
         screen.page.get_by_role("button", name="One").tap()
-        screen.ready()
+    expect(screen.page.locator(".side-title h3")).to_have_text("A shoe, number 1")
     for name in ("accept", "reject"):
         box = screen.page.locator(f".act-{name}").bounding_box()
         assert box is not None

@@ -29,8 +29,8 @@ DTYPES = [
 
 
 def bits(tensor: Tensor) -> tuple[torch.dtype, torch.Size, list[int]]:
-    flat = tensor.contiguous().reshape(-1).view(torch.uint8)
-    return tensor.dtype, tensor.shape, flat.tolist()
+    plain = torch.empty(tensor.numel(), dtype=tensor.dtype).copy_(tensor.reshape(-1))
+    return tensor.dtype, tensor.shape, plain.view(torch.uint8).tolist()
 
 
 @st.composite
