@@ -24,7 +24,7 @@ from data_catalog.storage import Root
 
 REACH: Final = {1: 0.75, 2: 1.2}
 """Of the rate of bare decoding in one process, by workers; made for two processors."""
-REPEATS: Final = 3
+REPEATS: Final = 5
 
 _SIZE: Final = (384, 512)  # width, height
 _PICTURES: Final = 1_000
