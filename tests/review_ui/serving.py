@@ -1,8 +1,8 @@
-"""A review page in a process of its own, to be killed: `python -m tests.review_ui.serving …`."""
+"""A review page in a process of its own, to be killed."""
 
 from __future__ import annotations
 
-import sys
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from data_catalog.catalog import Catalog
@@ -13,20 +13,9 @@ from review_ui.store.database import open_database
 from tests.review_ui.site import Stub
 
 
-def main() -> None:
-    """Serve the store in a folder; the build under review is in it already."""
-    folder, port, build = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+def serve_store(folder: Path, port: int, build: str, ready: Connection) -> None:
+    """Serve the store in a folder, the build under review in it already; tell the address."""
     database = open_database(f"sqlite:///{folder}/review.sqlite")
     config = ReviewConfig(port=port)
     desk = open_desk("shoes", config, Catalog(folder / "catalog"), database, Stub(build=build))
-    serve(desk, say)
-
-
-def say(address: str) -> None:
-    """Tell whoever started it."""
-    sys.stdout.write(f"{address}\n")
-    sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    main()
+    serve(desk, ready.send)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import random
 import signal
 import sqlite3
-import subprocess
 import sys
 import threading
 import time
@@ -13,6 +14,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +26,17 @@ from review_ui.store import projection
 from review_ui.store.database import open_database
 from review_ui.store.models import decision_event, item_state
 from tests.review_ui.feeds import blurred, feed, item_id
+from tests.review_ui.serving import serve_store
 from tests.review_ui.site import Client, Site
 
-REPOSITORY = Path(__file__).parents[2]
 KILLS = 20
 REVIEWERS = 6
 ITEMS = 60_000
+
+
+# A process that has imported the page already: each start takes a tenth of a second, not seconds.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["tests.review_ui.serving"])
 
 
 @dataclass
@@ -38,35 +45,28 @@ class Server:
 
     folder: Path
     port: int = 0
-    process: subprocess.Popen[str] | None = None
+    process: BaseProcess | None = None
 
     def start(self) -> str:
         """Start it; give its address once it can be reached."""
-        self.process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "tests.review_ui.serving",
-                str(self.folder),
-                str(self.port),
-                "b",
-            ],
-            cwd=REPOSITORY,
-            stdout=subprocess.PIPE,
-            text=True,
+        heard, ready = PROCESSES.Pipe(duplex=False)
+        self.process = PROCESSES.Process(
+            target=serve_store, args=(self.folder, self.port, "b", ready), daemon=True
         )
-        assert self.process.stdout is not None
-        address = self.process.stdout.readline().strip()
+        self.process.start()
+        ready.close()
+        with heard:
+            address: str = heard.recv()
         self.port = int(address.rstrip("/").rpartition(":")[2])
         return address
 
     def end(self, how: int = signal.SIGKILL) -> None:
         """End it."""
         assert self.process is not None
-        self.process.send_signal(how)
-        self.process.wait()
-        assert self.process.stdout is not None
-        self.process.stdout.close()
+        assert self.process.pid is not None
+        os.kill(self.process.pid, how)
+        self.process.join()
+        self.process.close()
 
 
 @dataclass
