@@ -140,6 +140,9 @@ class SpeedConfig(Section):
     compile: Literal["auto", "on", "off"] = Field(
         "auto", description="torch.compile of the networks; auto: on a GPU"
     )
+    cuda_graphs: Literal["auto", "on", "off"] = Field(
+        "auto", description="record each phase once and replay it; auto: on a GPU"
+    )
     channels_last: Literal["auto", "on", "off"] = Field(
         "auto", description="memory layout of activations; auto: on a GPU"
     )

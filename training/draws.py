@@ -58,6 +58,10 @@ class Latents:
     labels: Tensor | None
     noises: list[Tensor]
 
+    def inputs(self) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """Give all but the noises, in their order."""
+        return self.z, self.z_mix, self.cutoff, self.labels
+
 
 def generator(device: torch.device, seed: int, step: int, phase: str) -> torch.Generator:
     """Give a generator that depends on nothing but its arguments."""

@@ -1,24 +1,17 @@
-"""One step of training: the phases of generator and discriminator, and all state they change.
+"""One step of training, and all state that it changes.
 
 A step goes: G on its loss, every few steps G on path length, D on its loss, every few steps D on
-R1 (and R2), the moving average, the chance of augmentation. Gradient penalties are taken through
-the augmentation, to the pictures as they come from the loader.
-
-`torch.compile` has no double backward. Where networks are compiled, the inner gradient is taken by
-`torch.func.grad` inside the compiled function, so that what is left outside is first order; the
-augmentation stays outside, and since it is affine in the picture, its adjoint carries the inner
-gradient on to the picture.
+R1 (and R2), the moving average, the chance of augmentation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad
 
 from training import losses
 from training.augment import AugmentParameters, AugmentPipe, adapted
@@ -27,6 +20,8 @@ from training.config import TrainingConfig
 from training.distributed import Team
 from training.draws import Latents, Part, draw_direction, draw_latents, generator
 from training.gradients import FlatGradients
+from training.graphs import Graphed
+from training.phases import Phases
 from training.runs.live import Live
 
 COLUMNS: Final = (
@@ -93,7 +88,27 @@ class Trainer:
         self.set_live(self.live)
         for part in self._trained.values():
             _require(part, False)
-        self._compile()
+        self._set_up_speed()
+
+    def _set_up_speed(self) -> None:
+        """Choose what makes it fast on this device."""
+        on_gpu = self.team.device.type == "cuda"
+        speed = self.config.speed
+
+        def wanted(asked: str) -> bool:
+            return asked == "on" or (asked == "auto" and on_gpu)
+
+        self._channels_last = wanted(speed.channels_last)
+        self._graphs_on = on_gpu and wanted(speed.cuda_graphs)
+        self._phases = Phases(
+            self.networks,
+            self._pipe,
+            relativistic=self.config.loss.kind == "relativistic",
+            share=self._share,
+            compiled=wanted(speed.compile),
+        )
+        self._graphed: dict[str, Graphed] = {}
+        self._pool = torch.cuda.graph_pool_handle() if self._graphs_on else None
 
     # -- one step -----------------------------------------------------------------------------
 
@@ -118,7 +133,7 @@ class Trainer:
         self.cur_nimg += self.batch
         self._average()
         self._adapt()
-        self._note("ada_p", self.ada_p)
+        self._row[COLUMNS.index("ada_p")] = self.ada_p
         self._rows.append(self._row)
         self.step += 1
 
@@ -127,58 +142,51 @@ class Trainer:
         w_mean = torch.zeros_like(self.networks.G.w_avg)
         with self._phase("G"):
             for part, rows in self._parts():
-                latents = self._latents(self.batch, part, "G")
-                fake, w = self._generate(latents)
-                w_mean += w.detach().float().mean(0) / self._accumulated
-                fake_logits = self._judge(self._augmented(fake, part, "G"), latents.labels)
-                real_logits = None
-                if relativistic:
-                    # Pairs have the same label, where there are any: the real picture's.
-                    real_logits = self._judge(
-                        self._augmented(real[rows], part, "G_real"), _rows(labels, rows)
-                    )
-                loss = losses.generator_loss(fake_logits, real_logits).mean()
-                (loss / self._accumulated).backward()  # type: ignore[no-untyped-call]
+                drawn = self._latents(self.batch, part, "G")
+                drawn_for = ("G", "G_real") if relativistic else ("G",)
+                loss, w = self._run(
+                    "main_G",
+                    *drawn.inputs(),
+                    *self._augmentation(part, *drawn_for),
+                    real[rows] if relativistic else None,
+                    _rows(labels, rows) if relativistic else None,
+                    *drawn.noises,
+                )
+                w_mean += w * self._share
                 self._note("loss_G", loss)
-        G = self.networks.G
-        G.w_avg.lerp_(self.team.mean_(w_mean), 1 - W_BETA)
+        self.networks.G.w_avg.lerp_(self.team.mean_(w_mean), 1 - W_BETA)
 
     def _regularize_G(self) -> None:
         loss = self.config.loss
         n = self._regularized
-        lengths_seen = torch.zeros((), device=self.team.device)
+        seen = torch.zeros_like(self._pl_mean)
+        weight = torch.full_like(seen, loss.pl_weight * loss.pl_interval * self._share)
         with self._phase("G"):
             for part, _ in self._parts():
-                latents = self._latents(n, part, "G_reg")
-                rng = self._rng("G_direction")
-                direction = draw_direction(n, part, self.networks.G.size, rng)
-                lengths = losses.path_lengths(self._path_gradient(latents, direction))
-                penalty = losses.path_penalty(lengths, self._pl_mean).mean()
-                weight = loss.pl_weight * loss.pl_interval / self._accumulated
-                (penalty * weight).backward()  # type: ignore[no-untyped-call]
-                lengths_seen += lengths.detach().mean() / self._accumulated
-        self._pl_mean.lerp_(self.team.mean_(lengths_seen), loss.pl_decay)
-        self._note("path_length", lengths_seen, parts=1)
+                drawn = self._latents(n, part, "G_reg")
+                direction = draw_direction(n, part, self.networks.G.size, self._rng("G_direction"))
+                (length,) = self._run(
+                    "path_G", *drawn.inputs(), direction, self._pl_mean, weight, *drawn.noises
+                )
+                seen += length * self._share
+                self._note("path_length", length)
+        self._pl_mean.lerp_(self.team.mean_(seen), loss.pl_decay)
 
     def _train_D(self, real: Tensor, labels: Tensor | None) -> None:
-        relativistic = self.config.loss.kind == "relativistic"
         with self._phase("D"):
             for part, rows in self._parts():
-                latents = self._latents(self.batch, part, "D")
-                with torch.no_grad():
-                    fake, _ = self._generate(latents)
-                # One application for both: half the kernels.
-                both = self._augmented(torch.cat([fake, real[rows]]), part, "D", "D_real")
-                fake_logits = self._judge(both[: len(fake)], latents.labels)
-                real_logits = self._judge(both[len(fake) :], _rows(labels, rows))
-                loss = losses.discriminator_loss(
-                    fake_logits, real_logits, relativistic=relativistic
-                ).mean()
-                (loss / self._accumulated).backward()  # type: ignore[no-untyped-call]
-                self._note("loss_D", loss)
-                self._note("fake_score", fake_logits.mean())
-                self._note("real_score", real_logits.mean())
-                self._note("real_sign", real_logits.sign().mean())
+                drawn = self._latents(self.batch, part, "D")
+                figures = self._run(
+                    "main_D",
+                    *drawn.inputs(),
+                    *self._augmentation(part, "D", "D_real"),
+                    real[rows],
+                    _rows(labels, rows),
+                    *drawn.noises,
+                )
+                names = ("loss_D", "fake_score", "real_score", "real_sign")
+                for name, figure in zip(names, figures, strict=True):
+                    self._note(name, figure)
 
     def _regularize_D(self, real: Tensor, labels: Tensor | None) -> None:
         loss = self.config.loss
@@ -187,19 +195,33 @@ class Trainer:
                 if self.live.r1_gamma > 0:
                     self._penalize("r1", self.live.r1_gamma, real[rows], part, _rows(labels, rows))
                 if loss.r2_gamma > 0:
-                    latents = self._latents(self.batch, part, "D_reg")
-                    with torch.no_grad():
-                        fake, _ = self._generate(latents)
-                    self._penalize("r2", loss.r2_gamma, fake, part, latents.labels)
+                    drawn = self._latents(self.batch, part, "D_reg")
+                    fake = self._phases.generated(*drawn.inputs(), drawn.noises)
+                    self._penalize("r2", loss.r2_gamma, fake, part, drawn.labels)
 
     def _penalize(
         self, name: str, gamma: float, pictures: Tensor, part: Part, labels: Tensor | None
     ) -> None:
-        gradient = self._picture_gradient(pictures, part, labels, f"D_{name}")
-        penalty = losses.gradient_penalty(gradient).mean()
-        weight = gamma / 2 * self.config.loss.r1_interval / self._accumulated
-        (penalty * weight).backward()  # type: ignore[no-untyped-call]
+        weight = gamma / 2 * self.config.loss.r1_interval * self._share
+        (penalty,) = self._run(
+            "penalty_D",
+            pictures,
+            labels,
+            *self._augmentation(part, f"D_{name}"),
+            torch.full_like(self._pl_mean, weight),
+        )
         self._note(name, penalty)
+
+    def _run(self, phase: str, *tensors: Tensor | None) -> tuple[Tensor, ...]:
+        """Run a phase on a micro-batch, as a CUDA graph where these are on."""
+        function = getattr(self._phases, phase)
+        if not self._graphs_on:
+            result: tuple[Tensor, ...] = function(*tensors)
+            return result
+        if phase not in self._graphed:
+            name = phase.rpartition("_")[2]
+            self._graphed[phase] = Graphed(function, [self._gradients[name].buffer], self._pool)
+        return self._graphed[phase](*tensors)
 
     def _average(self) -> None:
         opt = self.config.optimizer
@@ -230,6 +252,11 @@ class Trainer:
         return self.batch // (self.team.world * self.at_once)
 
     @property
+    def _share(self) -> float:
+        """Share of a micro-batch in the step, on this process."""
+        return 1 / self._accumulated
+
+    @property
     def _regularized(self) -> int:
         """Pictures that path length is taken on: fewer, since it costs more memory."""
         parts = self.team.world * self._accumulated
@@ -258,105 +285,18 @@ class Trainer:
             rng=self._rng(phase),
         )
 
-    def _parameters(self, part: Part, phase: str) -> AugmentParameters:
-        assert self._pipe is not None
-        rng = self._rng(f"{phase}_augment")
-        return self._pipe.draw(self.batch, self.ada_p, rng, self.team.device).rows(part.slice)
-
-    def _augmented(self, pictures: Tensor, part: Part, *phases: str) -> Tensor:
-        """Augment pictures; those of several phases follow one another."""
+    def _augmentation(self, part: Part, *phases: str) -> tuple[Tensor | None, Tensor | None]:
+        """Draw how pictures are augmented; those of several phases follow one another."""
         if self._pipe is None:
-            return pictures
-        drawn = [self._parameters(part, phase) for phase in phases]
-        return self._pipe.apply(pictures, AugmentParameters.joined(drawn))
-
-    # -- gradients with respect to inputs -----------------------------------------------------
-
-    def _picture_gradient(
-        self, pictures: Tensor, part: Part, labels: Tensor | None, phase: str
-    ) -> Tensor:
-        """Give the gradient of D's logits at pictures, itself differentiable in D's weights."""
-        raw = pictures.detach().requires_grad_()
-        augmented = self._augmented(raw, part, phase)
-        if not self.compiled:
-            logits = self.networks.D(augmented, labels)
-            return torch.autograd.grad(logits.sum(), raw, create_graph=True)[0]
-        inner: Tensor = self._judge_gradient(augmented.detach(), labels)
-        if self._pipe is None:
-            return inner
-        return torch.autograd.grad(augmented, raw, inner, create_graph=True)[0]
-
-    def _path_gradient(self, latents: Latents, direction: Tensor) -> Tensor:
-        """Give the gradient of (image × direction).sum() at ws, differentiable in G's weights."""
-        ws, _ = self._mix(latents.z, latents.z_mix, latents.cutoff, latents.labels)
-        if self.compiled:
-            gradient: Tensor = self._ws_gradient(ws, latents.noises, direction)
-            return gradient
-        image = self.networks.G.synthesis(ws, latents.noises)
-        return torch.autograd.grad((image * direction).sum(), ws, create_graph=True)[0]
-
-    # -- compiling ----------------------------------------------------------------------------
-
-    def _compile(self) -> None:
-        G, D = self.networks.G, self.networks.D
-        on_gpu = self.team.device.type == "cuda"
-        speed = self.config.speed
-        self.compiled = speed.compile == "on" or (speed.compile == "auto" and on_gpu)
-        self._channels_last = speed.channels_last == "on" or (
-            speed.channels_last == "auto" and on_gpu
-        )
-
-        def mix(
-            z: Tensor, z_mix: Tensor, cutoff: Tensor, labels: Tensor | None
-        ) -> tuple[Tensor, Tensor]:
-            w, w_mix = G.mapping(z, labels), G.mapping(z_mix, labels)
-            layer = torch.arange(G.num_ws, device=z.device)
-            mixed = (layer[None] >= cutoff[:, None])[..., None]
-            return torch.where(mixed, w_mix[:, None], w[:, None]), w
-
-        def generate(
-            z: Tensor, z_mix: Tensor, cutoff: Tensor, labels: Tensor | None, noises: list[Tensor]
-        ) -> tuple[Tensor, Tensor]:
-            ws, w = mix(z, z_mix, cutoff, labels)
-            return G.synthesis(ws, noises), w
-
-        def judge(pictures: Tensor, labels: Tensor | None) -> Tensor:
-            logits: Tensor = D(pictures, labels)
-            return logits
-
-        def judge_gradient(pictures: Tensor, labels: Tensor | None) -> Tensor:
-            weights: dict[str, Tensor] = dict(D.named_parameters())
-
-            def total(x: Tensor) -> Tensor:
-                logits: Tensor = functional_call(D, weights, (x, labels))
-                return logits.sum()
-
-            gradient: Tensor = grad(total)(pictures)
-            return gradient
-
-        def ws_gradient(ws: Tensor, noises: list[Tensor], direction: Tensor) -> Tensor:
-            weights: dict[str, Tensor] = dict(G.synthesis.named_parameters())
-
-            def total(ws: Tensor) -> Tensor:
-                image: Tensor = functional_call(G.synthesis, weights, (ws, noises))
-                return (image * direction).sum()
-
-            gradient: Tensor = grad(total)(ws)
-            return gradient
-
-        def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-            if not self.compiled:
-                return function
-            return torch.compile(function, fullgraph=True, dynamic=False)
-
-        whole = compiled(generate)
-        self._generate: Callable[[Latents], tuple[Tensor, Tensor]] = lambda drawn: whole(
-            drawn.z, drawn.z_mix, drawn.cutoff, drawn.labels, drawn.noises
-        )
-        self._mix = mix
-        self._judge = compiled(judge)
-        self._judge_gradient = compiled(judge_gradient)
-        self._ws_gradient = compiled(ws_gradient)
+            return None, None
+        drawn = [
+            self._pipe.draw(
+                self.batch, self.ada_p, self._rng(f"{phase}_augment"), self.team.device
+            ).rows(part.slice)
+            for phase in phases
+        ]
+        joined = AugmentParameters.joined(drawn)
+        return joined.geometry, joined.colour
 
     # -- optimizers ---------------------------------------------------------------------------
 
@@ -393,14 +333,10 @@ class Trainer:
 
     # -- what happened ------------------------------------------------------------------------
 
-    def _note(self, name: str, value: Tensor, parts: int | None = None) -> None:
-        """Add a figure of this step; those of micro-batches are averaged."""
+    def _note(self, name: str, value: Tensor) -> None:
+        """Add a micro-batch's figure to those of this step."""
         at = COLUMNS.index(name)
-        if name == "ada_p":
-            self._row[at] = value
-            return
-        known = torch.nan_to_num(self._row[at]) if parts is None else torch.zeros_like(value)
-        self._row[at] = known + value.detach() / (self._accumulated if parts is None else parts)
+        self._row[at] = torch.nan_to_num(self._row[at]) + value * self._share
 
     def take_rows(self) -> Tensor:
         """Give the figures of the steps since the last call, averaged over the processes.

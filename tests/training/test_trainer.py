@@ -12,7 +12,7 @@ from training.build import Networks, build
 from training.config import TrainingConfig
 from training.distributed import Team
 from training.presets import resolve
-from training.trainer import COLUMNS, W_BETA, Trainer
+from training.trainer import COLUMNS, Trainer
 
 SIZE = (16, 8)
 CPU = torch.device("cpu")
@@ -82,7 +82,7 @@ def test_r1_gives_the_discriminator_its_gradient() -> None:
     D = subject.networks.D
     real = torch.rand(8, 3, *SIZE) * 2 - 1
     D.requires_grad_(True)
-    gradient = subject._picture_gradient(real, next(subject._parts())[0], None, "D_r1")
+    gradient = subject._phases.picture_gradient(real, None, None, None)
     penalty = losses.gradient_penalty(gradient).mean()
     grads = torch.autograd.grad(penalty, list(D.parameters()), allow_unused=True)
     exact = copy.deepcopy(D).double()
@@ -122,7 +122,7 @@ def test_compiled_equals_eager(kind: str) -> None:
     loss = {"kind": kind}
     plain = trainer(settings(loss=loss, speed={"compile": "off"}))
     fast = trainer(settings(loss=loss, speed={"compile": "on"}))
-    assert fast.compiled
+    assert fast._phases.compiled
     expected, found = train(plain, batches(3)), train(fast, batches(3))
     torch.testing.assert_close(expected, found, rtol=2e-3, atol=2e-3, equal_nan=True)
     at = COLUMNS.index("r1")

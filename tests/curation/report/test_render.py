@@ -243,7 +243,8 @@ def test_the_breaking_side_of_a_plot_is_shaded_from_the_threshold_on() -> None:
 
 
 def test_a_real_browser_draws_the_page_without_complaint(tmp_path: Path) -> None:
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    names = ("chromium-headless-shell", "chromium", "google-chrome")
+    browser = next(filter(None, map(shutil.which, names)), None)
     if browser is None:
         missing = "needs chromium on the PATH to look at the page"
         if os.environ.get("NONESUCH_REQUIRE_ALL"):  # as CI has it: nothing may be left out

@@ -30,7 +30,8 @@ CONFIG = NetworkConfig(
 Parameters = dict[str, Tensor]
 Loss = Callable[..., Tensor]
 
-pytestmark = pytest.mark.filterwarnings("default")  # the compiler's own
+# The compiler's own
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")
 
 
 @pytest.fixture(autouse=True)

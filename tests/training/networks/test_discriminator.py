@@ -151,6 +151,13 @@ def test_classes_change_the_logit() -> None:
         Discriminator(small(), (16, 12))(images, torch.arange(3))
 
 
+def test_classes_do_not_make_logits_larger_at_the_start() -> None:
+    images, labels = torch.randn(64, 3, 8, 6), torch.randint(4, (64,))
+    config = small(channel_base=4096, channel_max=256)
+    logits = torch.cat([Discriminator(config, (8, 6), labels=4)(images, labels) for _ in range(4)])
+    assert 0.2 < logits.square().mean().sqrt() < 4  # 16 times as much without its scale
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_16_bit_is_close_to_32(dtype: torch.dtype) -> None:
     config = small(half_resolutions=2)

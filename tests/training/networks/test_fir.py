@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -35,6 +35,7 @@ def random(*shape: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)))
 
 
+@settings(deadline=None)
 @given(h=SIDES, w=SIDES, pad=st.integers(2, 3))
 def test_blur(h: int, w: int, pad: int) -> None:
     x = random(2, 3, h, w)
@@ -42,6 +43,7 @@ def test_blur(h: int, w: int, pad: int) -> None:
     torch.testing.assert_close(fir.blur(x, pad, gain=4.0).double(), expected, atol=1e-6, rtol=1e-5)
 
 
+@settings(deadline=None)
 @given(h=SIDES, w=SIDES)
 def test_downsample(h: int, w: int) -> None:
     x = random(2, 3, 2 * h, 2 * w)
@@ -49,6 +51,7 @@ def test_downsample(h: int, w: int) -> None:
     torch.testing.assert_close(fir.downsample(x).double(), expected, atol=1e-6, rtol=1e-5)
 
 
+@settings(deadline=None)
 @given(h=SIDES, w=SIDES)
 def test_upsample(h: int, w: int) -> None:
     x = random(2, 3, h, w)

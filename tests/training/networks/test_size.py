@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from training.config import NetworkConfig
@@ -37,6 +37,7 @@ def test_sizes_go_from_base_to_full() -> None:
     assert pyramid((64, 48)).sizes == [(4, 3), (8, 6), (16, 12), (32, 24), (64, 48)]
 
 
+@settings(deadline=None)
 @given(h=st.integers(1, 16), w=st.integers(1, 16), k=st.integers(0, 7))
 def test_every_base_times_a_power_of_two_is_usable(h: int, w: int, k: int) -> None:
     assume(max(h, w) * 2**k >= 4)
@@ -46,6 +47,7 @@ def test_every_base_times_a_power_of_two_is_usable(h: int, w: int, k: int) -> No
     assert found.doublings >= k or max(found.base) < 8  # no doubling is left unused
 
 
+@settings(deadline=None)
 @given(h=SIDES, w=SIDES)
 def test_any_size_is_usable_or_a_usable_one_is_named(h: int, w: int) -> None:
     assume(max(h, w) >= 4)
@@ -88,6 +90,7 @@ def test_channels(base: int, largest: int, size: tuple[int, int], expected: int)
     assert channels(NetworkConfig(channel_base=base, channel_max=largest), size) == expected
 
 
+@settings(deadline=None)
 @given(base=st.integers(1, 10**6), side=st.integers(1, 2048))
 def test_more_pixels_never_get_more_channels(base: int, side: int) -> None:
     config = NetworkConfig(channel_base=base)
