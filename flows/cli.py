@@ -6,21 +6,23 @@ module again, do not load Prefect.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn
 
 import typer
 
-from flows import environment
+from flows import cli_training, environment
+from flows.cli_common import CONFIG, ConfigOption, JsonOption, attempt, complain, say
 
 app = typer.Typer(
     name="nonesuch",
@@ -29,14 +31,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-
-ConfigOption = Annotated[
-    Path, typer.Option("--config", "-c", help="Configuration file.", show_default=True)
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="End with one line of JSON.")]
-CONFIG = Path("nonesuch.toml")
-
-Result = TypeVar("Result")
 
 
 class ExportKind(StrEnum):
@@ -57,7 +51,7 @@ class Word(StrEnum):
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        _print(metadata.version("nonesuch"))
+        say(metadata.version("nonesuch"))
         raise typer.Exit
 
 
@@ -72,9 +66,29 @@ def options(
 
 def main() -> None:
     """Run the command line."""
+    code = 1  # that of an exception that nobody expects
+    # What is registered first comes last: by then everybody else has cleaned up.
+    atexit.register(lambda: _leave(code))
     environment.prepare()
     signal.signal(signal.SIGINT, _stop)
-    app()
+    try:
+        app()
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        raise
+
+
+def _leave(code: int) -> None:
+    """End without taking the interpreter apart.
+
+    A thread of Arrow's that lets go of a Python object then is killed, and takes the process down
+    with SIGABRT: of commands that read a table and end at once, one in ten would.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
 
 
 def _stop(_number: int, _frame: object) -> NoReturn:
@@ -89,32 +103,6 @@ def _stop(_number: int, _frame: object) -> NoReturn:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(child), signal.SIGKILL)
     os._exit(130)
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
-
-
-def _print(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
-
-
-def _run(work: Callable[[], Result]) -> Result:
-    """Run `work`; turn our own errors into a message and an exit code."""
-    from curation.errors import CurationError
-    from data_catalog.errors import CatalogError
-    from flows.settings import ConfigError
-    from review_ui.errors import ReviewError
-
-    try:
-        return work()
-    except ConfigError as error:
-        _say(f"error: {error}")
-        raise typer.Exit(2) from error
-    except (CatalogError, CurationError, ReviewError, OSError) as error:
-        _say(f"error: {error}")
-        raise typer.Exit(1) from error
 
 
 @app.command()
@@ -142,8 +130,8 @@ def init(
         except FileExistsError:
             raise ConfigError(f"{path} exists already; remove it or name another file") from None
 
-    _run(work)
-    _print(f"wrote {path}; look through [[sources]], then run: nonesuch rebuild -c {path}")
+    attempt(work)
+    say(f"wrote {path}; look through [[sources]], then run: nonesuch rebuild -c {path}")
 
 
 @app.command()
@@ -151,7 +139,7 @@ def rebuild(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
     """Bring the catalog up to date with its sources, judge it, write the report."""
     from flows.settings import load
 
-    settings = _run(lambda: load(config))
+    settings = attempt(lambda: load(config))
 
     def work() -> Any:
         from flows import progress
@@ -160,9 +148,9 @@ def rebuild(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
         with progress.watch():
             return flow(settings)
 
-    summary = _run(work)
+    summary = attempt(work)
     if as_json:
-        _print(summary.model_dump_json())
+        say(summary.model_dump_json())
         return
     from flows.tables import show_rebuild
 
@@ -181,7 +169,7 @@ def publish(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
     """Freeze what is accepted into a version with training shards."""
     from flows.settings import load
 
-    settings = _run(lambda: load(config))
+    settings = attempt(lambda: load(config))
 
     def work() -> Any:
         from flows import progress
@@ -190,11 +178,11 @@ def publish(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
         with progress.watch():
             return flow(settings)
 
-    summary = _run(work)
+    summary = attempt(work)
     if as_json:
-        _print(summary.model_dump_json(exclude={"path"}))
+        say(summary.model_dump_json(exclude={"path"}))
     else:
-        _print(
+        say(
             f"version {summary.version}: {summary.items:,} items, shards: {summary.shards}"
             f"{_not_latest(settings, summary.version)}\n"
             f"{summary.path}"
@@ -218,9 +206,9 @@ def status(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
     from flows.inspect import status as look
     from flows.settings import load
 
-    state = _run(lambda: look(load(config)))
+    state = attempt(lambda: look(load(config)))
     if as_json:
-        _print(json.dumps(state))
+        say(json.dumps(state))
     else:
         from flows.tables import show_status
 
@@ -237,9 +225,9 @@ def why(
     from flows.inspect import why as look
     from flows.settings import load
 
-    known = _run(lambda: look(load(config), image))
+    known = attempt(lambda: look(load(config), image))
     if as_json:
-        _print(json.dumps(known))
+        say(json.dumps(known))
     else:
         from flows.tables import show_why
 
@@ -259,9 +247,9 @@ def decide(
     from flows.settings import load
 
     verdict = {"accept": "accepted", "reject": "rejected", "undecide": "undecided"}[word.value]
-    items = _run(lambda: tell(load(config), image, verdict, reviewer, note, datetime.now(UTC)))
+    items = attempt(lambda: tell(load(config), image, verdict, reviewer, note, datetime.now(UTC)))
     for item in items:
-        _print(f"{item}: {verdict}; it counts from the next rebuild or publish on")
+        say(f"{item}: {verdict}; it counts from the next rebuild or publish on")
 
 
 @app.command()
@@ -300,36 +288,41 @@ def review(
     from flows.settings import load
 
     if new_token:
-        _print(page.new_tokens())
+        say(page.new_tokens())
         return
-    settings = _run(lambda: page.listening_at(load(config), host, port))
+    settings = attempt(lambda: page.listening_at(load(config), host, port))
     if backup is not None:
-        said = _run(lambda: page.back_up(settings, backup))
+        said = attempt(lambda: page.back_up(settings, backup))
     elif export_to is not None:
-        said = _run(lambda: page.export_to(settings, export_to))
+        said = attempt(lambda: page.export_to(settings, export_to))
     elif import_from is not None:
-        said = _run(lambda: page.import_from(settings, import_from, reviewer))
+        said = attempt(lambda: page.import_from(settings, import_from, reviewer))
     else:
-        say = _print_address if as_json else _print_greeting
-        _run(lambda: page.serve(settings, config, say, in_private=sys.stdout.isatty()))
+        greet = _print_address if as_json else _print_greeting
+        attempt(lambda: page.serve(settings, config, greet, in_private=sys.stdout.isatty()))
         return
-    _print(json.dumps(said) if as_json else ", ".join(f"{key}: {said[key]}" for key in said))
+    say(json.dumps(said) if as_json else ", ".join(f"{key}: {said[key]}" for key in said))
 
 
 def _refuse_together(options: Mapping[str, bool]) -> None:
     """Refuse more than one of options each of which is all that is done."""
     given = [name for name, is_given in options.items() if is_given]
     if len(given) > 1:
-        _say(f"error: {' and '.join(given)} do not go together; give one of them")
+        complain(f"error: {' and '.join(given)} do not go together; give one of them")
         raise typer.Exit(2)
 
 
 def _print_greeting(_address: str, words: str) -> None:
-    _print(words)
+    say(words)
 
 
 def _print_address(address: str, _words: str) -> None:
-    _print(json.dumps({"address": address}))
+    say(json.dumps({"address": address}))
+
+
+app.command()(cli_training.train)
+app.command()(cli_training.runs)
+app.command()(cli_training.metrics)
 
 
 @app.command()
@@ -353,12 +346,12 @@ def export(
         folder = catalog.root.child("versions", str(found.version))
         return write(folder, target, kind.value, overwrite=overwrite)
 
-    summary = _run(work)
+    summary = attempt(work)
     if as_json:
-        _print(json.dumps(_as_dict(summary)))
+        say(json.dumps(_as_dict(summary)))
     else:
         inverted = ", inverted" if summary.inverted else ""
-        _print(f"{summary.target}: {summary.items:,} items{inverted}")
+        say(f"{summary.target}: {summary.items:,} items{inverted}")
 
 
 @app.command()
@@ -372,14 +365,14 @@ def gc(
     from flows.catalog import open_catalog
     from flows.settings import load
 
-    summary = _run(lambda: collect(open_catalog(load(config)), dry_run=dry_run))
+    summary = attempt(lambda: collect(open_catalog(load(config)), dry_run=dry_run))
     if as_json:
-        _print(json.dumps(_as_dict(summary)))
+        say(json.dumps(_as_dict(summary)))
         return
     for name in (*summary.packs, *summary.temporary, *summary.table_files):
-        _print(name)
+        say(name)
     verb = "would free" if dry_run else "freed"
-    _print(f"{verb} {summary.bytes / 1e6:,.1f} MB")
+    say(f"{verb} {summary.bytes / 1e6:,.1f} MB")
 
 
 @app.command()
@@ -404,14 +397,14 @@ def forget(
         image_id = image if whole else find_image(catalog, image)
         return take_down(catalog, image_id, reason, rewrite_versions=rewrite_versions)
 
-    summary = _run(work)
+    summary = attempt(work)
     if as_json:
-        _print(json.dumps(_as_dict(summary)))
+        say(json.dumps(_as_dict(summary)))
         return
-    _print(f"{summary.image_id}: forgotten")
+    say(f"{summary.image_id}: forgotten")
     left = sorted(set(summary.versions) - set(summary.rewritten))
     if left:
-        _print(
+        say(
             f"still in published versions {left}; to take it out of them: "
             f"nonesuch forget {summary.image_id} --rewrite-versions -c {config}"
         )
@@ -432,9 +425,9 @@ def demo(
         with progress.watch():
             return run_demo(folder, seed=seed, products=products)
 
-    outcome = _run(work)
+    outcome = attempt(work)
     if as_json:
-        _print(outcome.model_dump_json())
+        say(outcome.model_dump_json())
     else:
         from flows.tables import show_demo
 

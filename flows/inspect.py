@@ -20,7 +20,8 @@ from data_catalog.errors import CatalogError
 from data_catalog.schema import DECISIONS
 from data_catalog.versions import list_versions, read_members
 from flows.catalog import open_catalog
-from flows.settings import DatasetConfig
+from flows.runs import summaries
+from flows.settings import ConfigError, DatasetConfig
 from review_ui.store import exchange
 
 # The box at the end of the id of an item that was cut out of an image.
@@ -28,7 +29,7 @@ _CROP: Final = re.compile(r"(?<=[0-9a-f])#\d+,\d+,\d+,\d+$")
 
 
 def status(config: DatasetConfig) -> dict[str, Any]:
-    """Sum up a catalog: sources, the last build, versions, decisions."""
+    """Sum up a catalog: sources, the last build, versions, decisions, the newest run."""
     catalog = open_catalog(config)
     builds = catalog.table("builds").read().sort_by("built_at").to_pylist()
     last = builds[-1] if builds else None
@@ -52,7 +53,17 @@ def status(config: DatasetConfig) -> dict[str, Any]:
             {"version": v.version, "items": v.items, "shards": v.shards, "hash": v.hash}
             for v in list_versions(catalog)
         ],
+        "run": _newest_run(config),
     }
+
+
+def _newest_run(config: DatasetConfig) -> dict[str, Any] | None:
+    """Give the run that was started last; None where there is none, or nowhere to keep one."""
+    try:
+        runs = summaries(config)
+    except ConfigError:
+        return None
+    return runs[0].model_dump(mode="json") if runs else None
 
 
 def _source_state(catalog: Catalog, source: SourceConfig) -> dict[str, Any]:

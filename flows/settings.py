@@ -30,6 +30,7 @@ from curation.ingest.sources import SourceConfig, check_names
 from curation.ingest.web.settings import WebSettings
 from curation.judging import Rules
 from curation.recipe import Limits, Recipe
+from flows.train_settings import TrainConfig
 from review_ui.settings import ReviewConfig
 
 DEFAULT_FILE: Final = "nonesuch.toml"
@@ -85,6 +86,7 @@ class DatasetConfig(Section):
     rules: Rules = Rules()
     duplicates: DuplicateRules = DuplicateRules()
     publish: Publishing = Publishing()
+    train: TrainConfig = TrainConfig()
     run: Running = Running()
     review: ReviewConfig = ReviewConfig()
 
@@ -173,6 +175,7 @@ def parse(raw: dict[str, Any], *, name: str, folder: Path) -> DatasetConfig:
     try:
         root = _absolute(config.dataset.root, folder)
         sources = tuple(source.at(folder) for source in config.sources)
+        train = config.train.at(folder)
     except RuntimeError as error:  # pathlib's, of `~name`
         raise ConfigError(
             f"{name}: a path that begins with `~` names a user who does not exist; "
@@ -188,7 +191,9 @@ def parse(raw: dict[str, Any], *, name: str, folder: Path) -> DatasetConfig:
             )
     dataset = config.dataset.model_copy(update={"root": root})
     review = config.review.at(folder)
-    return config.model_copy(update={"dataset": dataset, "sources": sources, "review": review})
+    return config.model_copy(
+        update={"dataset": dataset, "sources": sources, "train": train, "review": review}
+    )
 
 
 def _with_cascade(raw: dict[str, Any], folder: Path) -> dict[str, Any]:

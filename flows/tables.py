@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +15,17 @@ from flows import traffic
 if TYPE_CHECKING:
     from flows.demo import DemoOutcome
     from flows.rebuild import RebuildSummary
+    from flows.runs import RunSummary
 
 _VERDICTS = {"accepted": "green", "flagged": "yellow", "rejected": "red", "failed": "magenta"}
+
+_STATUS = {
+    "running": "green",
+    "finished": "default",
+    "stopped": "yellow",
+    "failed": "red",
+    "lost": "red",
+}
 
 
 def _console() -> Console:
@@ -85,6 +94,12 @@ def show_status(state: Mapping[str, Any]) -> None:
         console.print(
             f"version {version['version']}: {version['items']:,} items, "
             f"{version['shards']} shards, {version['hash'][:12]}"
+        )
+    if state["run"] is not None:
+        run = state["run"]
+        console.print(
+            f"run {escape(run['name'])}: {run['status']} at {run['kimg']:g} of "
+            f"{run['total_kimg']:g} kimg, on version {run['version']}"
         )
     console.print(f"{state['decisions']:,} decisions, {state['forgotten']:,} forgotten images")
 
@@ -165,6 +180,36 @@ def _show_item(console: Console, item: Mapping[str, Any]) -> None:
             f"  {escape(decision['reviewer'])} said {decision['verdict']} "
             f"at {decision['decided_at']} {escape(decision.get('note', ''))}"
         )
+
+
+def show_runs(runs: Sequence[RunSummary], folder: str) -> None:
+    """Show how far each run has come, and its last metrics."""
+    console = _console()
+    if not runs:
+        console.print(
+            f"no runs in {escape(folder)}: start one with `nonesuch train`", soft_wrap=True
+        )
+        return
+    table = Table(box=None)
+    for heading in ("run", "status", "version", "kimg", "newest snapshot"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("metrics")
+    for run in runs:
+        figures = ", ".join(f"{name} {value:.4g}" for name, value in run.newest_metrics().items())
+        table.add_row(
+            escape(run.name),
+            f"[{_STATUS[run.status]}]{run.status}[/]",
+            str(run.version or "–"),
+            f"{run.kimg:g} of {run.total_kimg:g}",
+            run.newest_snapshot or "none",
+            figures or "none",
+        )
+    console.print(table)
+    for run in runs:
+        if run.status in ("failed", "lost"):
+            console.print(
+                f"{escape(run.name)}: {escape(run.reason.split('. ')[0])}", soft_wrap=True
+            )
 
 
 def show_demo(outcome: DemoOutcome) -> None:

@@ -15,6 +15,7 @@ from curation.ingest.web.settings import ShopConfig, WebSettings, is_one_url
 from curation.judging import Rules
 from curation.recipe import Detector, Limits, Recipe
 from flows.settings import Publishing, Running
+from flows.train_settings import SETTINGS, TrainConfig
 from review_ui.settings import ReviewConfig
 
 _HEAD = """\
@@ -51,6 +52,23 @@ _EXAMPLES: Final[Mapping[str, str]] = {
     "tag_keys": '{ m = "mirrored", j = "jumpsuit" }',
 }
 
+_TRAIN_EXAMPLES: Final[Mapping[str, str]] = {
+    "version": "1",
+    "name": '"first"',
+    "folder": '"models"',
+    "cache": '"~/.cache/nonesuch/versions"',
+    "transfer": '"models/first"',
+    "mapping_layers": "8",
+    "channel_base": "32768",
+    "mbstd_group": "4",
+    "r1_gamma": "6.0",
+    "batch": "32",
+    "batch_gpu": "16",
+    "G_lr": "0.0025",
+    "D_lr": "0.0025",
+    "ema_kimg": "10.0",
+    "fold": '"1/5"',
+}
 
 # `margin_top` is what it would be by default.
 _DETECTOR: Final = Detector(cascade="haarcascade_frontalface_default", margin_top=0.6)
@@ -92,6 +110,7 @@ def render(name: str, root: str, place: str, *, web: Mapping[str, Any] | None = 
         ),
         "\n".join(["[duplicates]", *_keys(DuplicateRules(), commented=True)]),
         "\n".join(["[publish]", *_keys(Publishing(), commented=True)]),
+        *_train(TrainConfig()),
         "\n".join(["[review]", *_optional(ReviewConfig(), set())]),
         "\n".join(["[run]", *_keys(Running(), commented=True)]),
     ]
@@ -118,10 +137,12 @@ def _shop(url: str) -> Iterator[str]:
     return _optional(shop, {"kind", "start_urls", *WebSettings.model_fields})
 
 
-def _optional(section: BaseModel, without: Set[str]) -> Iterator[str]:
+def _optional(
+    section: BaseModel, without: Set[str], examples: Mapping[str, str] = _EXAMPLES
+) -> Iterator[str]:
     for name, field in type(section).model_fields.items():
         if name not in without:
-            yield _commented(name, getattr(section, name), field)
+            yield _commented(name, getattr(section, name), field, examples)
 
 
 def _web(chosen: Mapping[str, Any]) -> Iterator[str]:
@@ -132,8 +153,26 @@ def _web(chosen: Mapping[str, Any]) -> Iterator[str]:
         yield f"{name} = {_toml(chosen[name])}{_comment(field)}" if name in chosen else line
 
 
-def _commented(name: str, value: Any, field: FieldInfo) -> str:
-    return f"# {name} = {_EXAMPLES.get(name) or _toml(value)}{_comment(field)}"
+def _train(train: TrainConfig) -> Iterator[str]:
+    own = _optional(train, set(SETTINGS), _TRAIN_EXAMPLES)
+    yield "\n".join(
+        [
+            "[train]",
+            *own,
+            "# Below, what is not set is decided by the preset, the size of the pictures and the "
+            "number of GPUs:",
+            "# `nonesuch train --dry-run` shows what comes of it.",
+        ]
+    )
+    for name in SETTINGS:
+        keys = _optional(getattr(train, name), set(), _TRAIN_EXAMPLES)
+        yield "\n".join([f"[train.{name}]", *keys])
+
+
+def _commented(
+    name: str, value: Any, field: FieldInfo, examples: Mapping[str, str] = _EXAMPLES
+) -> str:
+    return f"# {name} = {examples.get(name) or _toml(value)}{_comment(field)}"
 
 
 def _rules(rules: Rules) -> Iterator[str]:

@@ -1,6 +1,8 @@
 """The command line of a bare GPU machine: `python -m training`, or `torchrun … -m training`.
 
-Exit codes: 0 done, or stopped in good order, 1 the work failed, 2 wrong usage or settings.
+Exit codes: 0 done, or stopped in good order, 1 the work failed, 2 wrong usage or settings. torchrun
+has its own: 1 whenever a process ended otherwise than with 0, and whenever it was itself stopped by
+a signal, although the processes then save and end with 0.
 """
 
 from __future__ import annotations
@@ -8,14 +10,18 @@ from __future__ import annotations
 import argparse
 import difflib
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from training.errors import SetupError, TrainingError
 from training.presets import PRESETS, known_keys
 from training.request import Request
+
+STORAGE_OPTIONS: Final = "NONESUCH_STORAGE_OPTIONS"
+"""Environment variable with options for fsspec as a JSON object: others can read arguments."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,9 +52,17 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m training",
         description="Train a StyleGAN2-ADA on a published version. Started again with the same "
         "--run, it goes on from the latest snapshot.",
+        epilog="With a trained run: `python -m training metrics RUN` takes figures of it, "
+        "`python -m training score RUN` scores pictures; each has a --help of its own.",
     )
     parser.add_argument("version", help="folder of a published version, or its fsspec URL")
-    parser.add_argument("--run", type=Path, required=True, help="folder of the run")
+    parser.add_argument(
+        "--run",
+        "--run-folder",  # torchrun refuses `--run`: it begins as options of its own do
+        type=Path,
+        required=True,
+        help="folder of the run; below torchrun, say --run-folder",
+    )
     parser.add_argument("--preset", help=f"{', '.join(PRESETS)} (default: stylegan2-ada)")
     parser.add_argument(
         "--device", choices=["cuda", "cpu", "auto"], help="default: that of the preset"
@@ -97,7 +111,30 @@ def _request(asked: argparse.Namespace) -> Request:
         overrides=nested({**given, **dict(map(parse_setting, asked.set))}),
         transfer=asked.transfer,
         cache=asked.cache,
+        storage_options=storage_options(),
     )
+
+
+def storage_options() -> dict[str, Any]:
+    """Read the environment's options for object storage.
+
+    Raises
+    ------
+    SetupError
+        If they are no JSON object; the message does not show them.
+    """
+    text = os.environ.get(STORAGE_OPTIONS)
+    if not text:
+        return {}
+    try:
+        options = json.loads(text)
+    except ValueError:
+        options = None
+    if not isinstance(options, dict):
+        raise SetupError(
+            f'`{STORAGE_OPTIONS}` must be a JSON object like {{"key": "…", "secret": "…"}}'
+        )
+    return options
 
 
 def parse_setting(text: str) -> tuple[str, Any]:

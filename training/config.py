@@ -166,7 +166,9 @@ class RunConfig(Section):
     grid: int = Field(64, ge=1, le=1024, description="pictures in a sample grid, about")
     grid_psi: float = Field(1.0, ge=0, le=2, description="truncation of the sample grids")
     log_steps: bool = Field(False, description="write the losses of every step to steps.jsonl")
-    metrics: tuple[Literal["fd_own", "kid_own", "fid", "kid", "pr", "ppl"], ...] = Field(
+    metrics: tuple[
+        Literal["fd_own", "kid_own", "pr_own", "ppl_own", "fid", "kid", "pr", "ppl"], ...
+    ] = Field(
         (),
         description="taken at every snapshot; off, they cost time: `nonesuch metrics` afterwards",
     )

@@ -5,7 +5,10 @@ Counted on PyTorch's meta device: nothing is allocated and nothing is computed.
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from training.build import half_type
 from training.config import TrainingConfig
+from training.errors import SetupError
 from training.networks import Discriminator, Generator
 
 
@@ -26,8 +30,8 @@ class Cost:
     G_parameters, D_parameters : int
     G_flops, D_flops : float
         Of one picture's forward pass; a multiplication and an addition are two.
-    step_flops : float
-        Of one step on the global batch, with the lazy phases' share.
+    flops_per_image : float
+        Of training, for each picture of a step: all phases, the lazy ones with their share.
     memory : float
         Bytes on one GPU: weights, gradients, Adam, and what the larger phase keeps for its
         backward pass. Without what libraries and PyTorch's allocator take besides.
@@ -37,13 +41,8 @@ class Cost:
     D_parameters: int
     G_flops: float
     D_flops: float
-    step_flops: float
+    flops_per_image: float
     memory: float
-
-    @property
-    def flops_per_image(self) -> float:
-        """Operations of training for each picture."""
-        return self.step_flops
 
 
 def estimate(
@@ -94,6 +93,90 @@ def estimate(
         _flops_per_image(config, G_flops, D_flops),
         float(state + max(phases)),
     )
+
+
+def fitting_batch(
+    config: TrainingConfig,
+    size: tuple[int, int],
+    classes: int,
+    device: torch.device,
+    memory: float,
+) -> int | None:
+    """Give how many images at once would fit into a memory that the configured ones exceed.
+
+    Parameters
+    ----------
+    memory
+        Of one GPU, bytes.
+
+    Returns
+    -------
+    int or None
+        Divides the configured number, and is divided by the minibatch groups; None if not even
+        one fits.
+    """
+    at_once, group = config.optimizer.batch_gpu, config.network.mbstd_group
+    assert at_once is not None
+    assert group is not None
+
+    def needed(n: int) -> float:
+        optimizer = config.optimizer.model_copy(update={"batch_gpu": n})
+        smaller = config.model_copy(update={"optimizer": optimizer})
+        return estimate(smaller, size, classes, device).memory
+
+    # The estimate leaves out what libraries take; the configured number is known not to fit.
+    factor = max(1.3, memory / needed(at_once))
+    smaller = (n for n in range(at_once - 1, 0, -1) if at_once % n == 0 == n % min(group, n))
+    return next((n for n in smaller if needed(n) * factor <= memory), None)
+
+
+@contextmanager
+def memory_explained(
+    config: TrainingConfig, size: tuple[int, int], classes: int, device: torch.device
+) -> Iterator[None]:
+    """Turn running out of memory into an error that says which batch would fit.
+
+    Raises
+    ------
+    SetupError
+        If the body runs out of memory, on the GPU or beside it.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        raise SetupError(_too_large(config, size, classes, device)) from error
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # The CPU's allocator and NVIDIA's libraries have no error of their own for it.
+    known = ("out of memory", "can't allocate memory", "ALLOC_FAILED")
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
+        words in str(error) for words in known
+    )
+
+
+def _too_large(
+    config: TrainingConfig, size: tuple[int, int], classes: int, device: torch.device
+) -> str:
+    total = _memory_of(device)
+    where = "GPU" if device.type == "cuda" else "machine"
+    at_once = config.optimizer.batch_gpu
+    start = f"out of memory with {at_once} images at once on a {where} of {total / 1e9:.0f} GB"
+    fitting = fitting_batch(config, size, classes, device, total)
+    if fitting is None:
+        return f"{start}; not even one would fit: lower `network.channel_base`"
+    return (
+        f"{start}; about {fitting} would fit: set optimizer.batch_gpu={fitting}, the batch stays "
+        "the same and is taken in parts"
+    )
+
+
+def _memory_of(device: torch.device) -> int:
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _flops_per_image(config: TrainingConfig, G: float, D: float) -> float:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -11,12 +12,14 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from training.errors import SetupError
+from training.errors import SetupError, TrainingError
 
 
 @dataclass(frozen=True, slots=True)
 class Team:
     """One process among those that train together.
+
+    What it does with the others raises a `TrainingError` where one of them has ended.
 
     Attributes
     ----------
@@ -38,7 +41,8 @@ class Team:
     def mean_(self, tensor: Tensor) -> Tensor:
         """Replace a tensor by its mean over the processes."""
         if self.world > 1:
-            dist.all_reduce(tensor)
+            with _together():
+                dist.all_reduce(tensor)
             tensor /= self.world
         return tensor
 
@@ -47,19 +51,35 @@ class Team:
         if self.world == 1:
             return flag
         said = torch.tensor(float(flag), device=self.device)
-        dist.all_reduce(said, op=dist.ReduceOp.MAX)
+        with _together():
+            dist.all_reduce(said, op=dist.ReduceOp.MAX)
         return bool(said.item())
 
     def share(self, tensors: Iterable[Tensor]) -> None:
         """Give every process the first one's values."""
         if self.world > 1:
-            for tensor in tensors:
-                dist.broadcast(tensor, 0)
+            with _together():
+                for tensor in tensors:
+                    dist.broadcast(tensor, 0)
 
     def wait(self) -> None:
         """Wait until all are here."""
         if self.world > 1:
-            dist.barrier()
+            with _together():
+                dist.barrier()
+
+
+@contextmanager
+def _together() -> Iterator[None]:
+    """Explain what PyTorch says where one process finds another one gone."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        raise TrainingError(
+            "another process of this training has ended; what it has written says why"
+        ) from error
 
 
 def world_size() -> int:

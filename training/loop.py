@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, Final
 
 import numpy as np
@@ -14,12 +14,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from training.config import TrainingConfig
-from training.cost import estimate
+from training.cost import memory_explained
 from training.data.select import Selection
 from training.data.stream import Stream, pictures
 from training.draws import generator
-from training.errors import DivergedError, SetupError, TrainingError
+from training.errors import DivergedError, TrainingError
+from training.evaluate import Evaluation, measure_generator, record, usual_count
+from training.metric_encoders import load_encoders
+from training.models import full_precision
 from training.runs import live, snapshots
 from training.runs.folder import RunFolder, RunRecord, VersionFacts
 from training.runs.live import Live
@@ -36,7 +38,8 @@ _ASK_EVERY: Final = 16  # steps between asking other processes whether to stop
 _AT_ONCE: Final = 16  # pictures of a grid that are generated together
 _SIDE: Final = 2400  # px of a grid's longer side, at most
 _GRIDS: Final = 20  # newest grids that are kept, besides those of snapshots
-_GO, _STOP, _FAILED = 0.0, 1.0, 2.0
+_LAZY: Final = ("r1", "r2", "path_length")  # figures that not every step has
+_GO, _FAILED = 0.0, 1.0
 
 
 class Loop:
@@ -69,12 +72,17 @@ class Loop:
         self.team = trainer.team
         augment = self.config.augment
         self.health = Health(augment.p_max if augment.mode == "ada" else None)
-        self.tally = Tally(COLUMNS)
+        self.tally = Tally(COLUMNS, _LAZY)
         self.seconds = 0.0
         self._total = round(self.config.run.total_kimg * 1000)
-        self._tick_nimg = self.config.run.tick_kimg * 1000
+        self._tick_nimg = max(round(self.config.run.tick_kimg * 1000), 1)
+        self._encoders = load_encoders(self.config.run.metrics) if self._measures else ()
         self._stop = threading.Event()
         self._marked = time.perf_counter()
+
+    @property
+    def _measures(self) -> bool:
+        return self.team.leads and bool(self.config.run.metrics)
 
     def restore(self, values: Mapping[str, Any]) -> None:
         """Go on with what a snapshot holds of the loop."""
@@ -85,31 +93,36 @@ class Loop:
     def run(self) -> RunRecord | None:
         """Train to the end, or until a signal to stop; give the record in the first process."""
         if not self.team.leads:
-            with self._signals():
+            with self._signals(), self._memory_explained():
                 self._steps()
             return None
         self.folder.begin(self.config, self.facts, self.trainer.cur_nimg)
         self.journal = Journal(self.folder.path, self.trainer.cur_nimg)
         self.progress = Progress(self._total)
         try:
-            with self._signals():
+            with self._signals(), self._memory_explained():
                 status, reason = self._lead()
-        except torch.OutOfMemoryError as error:
-            told = self._too_large()
-            self.folder.update(status="failed", reason=told)
-            raise SetupError(told) from error
+            self.journal.close()
         except BaseException as error:
-            reason = str(error) or type(error).__name__
-            self.folder.update(status="failed", reason=reason)
+            # On a full disk neither can be written: what has ended the run is what is told.
+            with suppress(TrainingError, OSError):
+                self.folder.update(status="failed", reason=str(error) or type(error).__name__)
+            with suppress(OSError):
+                self.journal.close()
             raise
         finally:
             self.progress.close()
-            self.journal.close()
         return self.folder.update(status=status, reason=reason, cur_nimg=self.trainer.cur_nimg)
+
+    def _memory_explained(self) -> AbstractContextManager[None]:
+        size, classes = self.facts.size, len(self.facts.labels)
+        return memory_explained(self.config, size, classes, self.team.device)
 
     def _lead(self) -> tuple[Any, str]:
         self._real_spread = self._draw_reals()
         if self.trainer.cur_nimg == 0:
+            for left in self.folder.samples.glob("kimg-*.png"):  # of a start that saved nothing
+                left.unlink(missing_ok=True)
             self._say(f"run {self.folder.path}: {self._summary()}")
             self.journal.text("config", f"```json\n{self.config.model_dump_json(indent=1)}\n```", 0)
             self._draw_grid()
@@ -151,9 +164,12 @@ class Loop:
             self.progress.update(self.trainer.cur_nimg)
 
     def _crossed_tick(self) -> bool:
+        return self._crossed(self._tick_nimg) or self.trainer.cur_nimg >= self._total
+
+    def _crossed(self, every: int) -> bool:
+        """Tell whether this step went past a multiple of so many images."""
         now = self.trainer.cur_nimg
-        before = now - self.trainer.batch
-        return now // self._tick_nimg > before // self._tick_nimg or now >= self._total
+        return now // every > (now - self.trainer.batch) // every
 
     def _asked_to_stop(self) -> bool:
         if self.team.world > 1 and self.trainer.step % _ASK_EVERY:
@@ -192,12 +208,11 @@ class Loop:
         self.tally.clear()
         self.journal.tick(record)
         self.progress.tick(record)
-        number = record.tick
         wanted, messages = live.read(self.folder.live, self.trainer.live)
         for message in messages:
             self._note(message)
         last = record.cur_nimg >= self._total
-        with_snapshot = number % self.config.run.snapshot_ticks == 0 and not last
+        with_snapshot = self._crossed(self._tick_nimg * self.config.run.snapshot_ticks)
         seen = self._draw_grid()
         damaged = non_finite(
             (f"{prefix}.{name}", tensor)
@@ -212,7 +227,7 @@ class Loop:
             raise DivergedError(f"{error} Run folder: {self.folder.path}") from None
         for warning in warnings:
             self._note(f"warning: {warning}")
-        if with_snapshot:
+        if with_snapshot and not last:
             self.trainer.set_live(wanted)  # a snapshot goes on with what is in force after it
             self._save()
         else:
@@ -226,7 +241,7 @@ class Loop:
         return Tick(
             cur_nimg=trainer.cur_nimg,
             kimg=trainer.cur_nimg / 1000,
-            tick=int(trainer.cur_nimg // self._tick_nimg),
+            tick=trainer.cur_nimg // self._tick_nimg,
             steps=trainer.step,
             seconds=tally.seconds,
             sec_per_kimg=tally.seconds / images * 1000,
@@ -244,7 +259,7 @@ class Loop:
     def _memory(self) -> float | None:
         if self.team.device.type != "cuda":
             return None
-        peak = torch.cuda.max_memory_allocated(self.team.device)
+        peak = torch.cuda.max_memory_reserved(self.team.device)  # that of graphs is no more
         torch.cuda.reset_peak_memory_stats(self.team.device)
         return peak / 1e9
 
@@ -294,6 +309,30 @@ class Loop:
         snapshots.prune(self.folder.snapshots, run.keep_last, run.keep_every)
         kept = snapshots.names(self.folder.snapshots)
         self.folder.update(cur_nimg=trainer.cur_nimg, snapshots=tuple(kept), newest_snapshot=name)
+        if self._encoders:
+            self._measure(name)
+
+    def _measure(self, snapshot: str) -> None:
+        """Take the figures that are asked for at every snapshot; the others wait meanwhile."""
+        count, seed = usual_count(self._selection), self.config.run.seed
+        figures = measure_generator(
+            full_precision(self.trainer.networks.G_ema, self.config.network),
+            self._version,
+            self._selection,
+            self._encoders,
+            inverted=self.facts.inverted,
+            count=count,
+            cache=self.folder.path / "statistics",
+            seed=seed,
+            workers=self.config.data.workers,
+            device=self.team.device,
+        )
+        nimg = self.trainer.cur_nimg
+        taken = Evaluation(snapshot, nimg, self.facts.version_hash, count, 1.0, seed, figures)
+        record(self.folder, taken)
+        for name, value in taken.values.items():
+            self._note(f"{name} {value:.4g} at {snapshot}")
+        self._marked = time.perf_counter()  # not time of training
 
     def _draw_reals(self) -> float:
         """Draw a grid of real pictures to compare with; give how much they differ."""
@@ -302,7 +341,7 @@ class Loop:
         found = list(pictures(self._version, self._selection.index, chosen))
         pixels = to_pixels(to_tensor(torch.cat(found)), inverted=self.facts.inverted)
         path = self.folder.samples / "reals.png"
-        if not path.exists():
+        if self.trainer.cur_nimg == 0 or not path.exists():
             save_png(_fitted(grid(pixels)), path)
         return spread(pixels) if len(pixels) > 1 else 0.0
 
@@ -337,7 +376,7 @@ class Loop:
                 path.unlink(missing_ok=True)
 
     def _keeps_grid(self, nimg: int) -> bool:
-        return int(nimg // self._tick_nimg) % self.config.run.snapshot_ticks == 0
+        return nimg // self._tick_nimg % self.config.run.snapshot_ticks == 0
 
     # -- ends ---------------------------------------------------------------------------------
 
@@ -359,53 +398,6 @@ class Loop:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-    def _too_large(self) -> str:
-        """Say which batch would fit."""
-        at_once, group = self.config.optimizer.batch_gpu, self.config.network.mbstd_group
-        assert at_once is not None
-        assert group is not None
-        total = torch.cuda.get_device_properties(self.team.device).total_memory
-        fitting = fitting_batch(self.config, self.facts, total, self.team.device)
-        start = f"out of memory with {at_once} images at once on a GPU of {total / 1e9:.0f} GB"
-        if fitting is None:
-            return f"{start}; not even one would fit: lower `network.channel_base`"
-        smaller = "" if fitting % group == 0 else f" and network.mbstd_group={fitting}"
-        return (
-            f"{start}; about {fitting} would fit: set optimizer.batch_gpu={fitting}{smaller}, "
-            "the batch stays the same and is taken in parts"
-        )
-
-
-def fitting_batch(
-    config: TrainingConfig, facts: VersionFacts, memory: float, device: torch.device
-) -> int | None:
-    """Give how many images at once would fit into a memory that the configured ones exceed.
-
-    Parameters
-    ----------
-    memory
-        Of one GPU, bytes.
-
-    Returns
-    -------
-    int or None
-        Divides the configured number; None if not even one fits.
-    """
-    at_once = config.optimizer.batch_gpu
-    assert at_once is not None
-
-    def needed(n: int) -> float:
-        optimizer = config.optimizer.model_copy(update={"batch_gpu": n})
-        smaller = config.model_copy(update={"optimizer": optimizer})
-        return estimate(smaller, facts.size, len(facts.labels), device).memory
-
-    # The estimate leaves out what libraries take; the configured number is known not to fit.
-    factor = max(1.3, memory / needed(at_once))
-    for n in range(at_once - 1, 0, -1):
-        if at_once % n == 0 and needed(n) * factor <= memory:
-            return n
-    return None
 
 
 def _numbers(of: Live) -> tuple[float, float, float]:

@@ -87,8 +87,8 @@ def resolve(
     """
     if preset not in PRESETS:
         close = difflib.get_close_matches(preset, PRESETS, n=1)
-        meant = f"; did you mean {close[0]!r}?" if close else ""
-        raise SetupError(f"preset {preset!r} is unknown{meant} There are: {', '.join(PRESETS)}")
+        meant = f"; did you mean {close[0]!r}?" if close else ";"
+        raise SetupError(f"preset {preset!r} is unknown{meant} there are: {', '.join(PRESETS)}")
     if gpus < 1:
         raise SetupError(f"GPUs must be at least 1, got {gpus}")
     asked = _merge(PRESETS[preset], overrides)
@@ -137,7 +137,8 @@ def _check_batch(config: TrainingConfig, gpus: int) -> None:
     if batch % (gpus * at_once):
         whole = [n for n in range(1, batch + 1) if batch % (n * gpus) == 0]
         hint = f"; use one of {', '.join(map(str, whole))} for batch_gpu" if whole else ""
-        near = max(gpus, round(batch / gpus) * gpus)
+        unit = gpus * 4 if batch > gpus * 4 else gpus  # whole minibatch groups on each
+        near = max(unit, round(batch / unit) * unit)
         hint = hint or f"; use a batch of {near}"
         raise SetupError(
             f"`optimizer.batch` must be a multiple of {gpus} GPUs × {at_once} images at once, "

@@ -15,13 +15,13 @@ import torch
 from training import distributed
 from training.build import Networks, build, half_type
 from training.config import TrainingConfig
-from training.cost import Cost, conv_flops_per_second, estimate
+from training.cost import Cost, conv_flops_per_second, estimate, memory_explained
 from training.data.check import check
 from training.data.remote import fetch
 from training.data.select import Selection, select
 from training.data.stream import Stream
 from training.distributed import Team
-from training.errors import SetupError
+from training.errors import SetupError, SnapshotError
 from training.loop import Loop
 from training.presets import PRESETS, overlay, resolve
 from training.request import Request
@@ -35,6 +35,7 @@ from training.runs.folder import (
     same_version,
 )
 from training.runs.folder import resumed as resumed_config
+from training.runs.snapshots import Snapshot
 from training.shards import PublishedVersion
 from training.trainer import Trainer
 
@@ -135,18 +136,17 @@ def describe_cost(
 def _train(
     request: Request, plan: Plan, folder: RunFolder, team: Team, say: Say
 ) -> RunRecord | None:
-    config = plan.config
-    networks = build(
-        config.network,
-        plan.facts.size,
-        len(plan.selection.classes),
-        team.device,
-        seed=config.run.seed,
-        fold_filters=config.speed.fold_filters,
-    )
-    snapshot, damage = snapshots.newest(folder.snapshots)
-    for message in damage:
-        say(f"passed over: {message}")
+    config, size, classes = plan.config, plan.facts.size, len(plan.selection.classes)
+    snapshot = _newest(folder, say)
+    with memory_explained(config, size, classes, team.device):
+        networks = build(
+            config.network,
+            size,
+            classes,
+            team.device,
+            seed=config.run.seed,
+            fold_filters=config.speed.fold_filters,
+        )
     if snapshot is None and request.transfer is not None:
         say(_transfer(request.transfer, networks, plan.facts))
     frozen = transfer.freeze_d(networks.D, config.optimizer.freeze_d)
@@ -156,14 +156,17 @@ def _train(
             "only; give `--transfer`"
         )
     labels = plan.selection.labels
-    trainer = Trainer(config, networks, team, None if labels is None else torch.from_numpy(labels))
-    if snapshot is not None:
-        trainer.restore(snapshot.tensors, snapshot.values)
-        say(f"going on from {snapshot.path}")
-    elif plan.saved is None and team.leads:
+    numbers = None if labels is None else torch.from_numpy(labels)
+    with memory_explained(config, size, classes, team.device):
+        trainer = Trainer(config, networks, team, numbers)
+        if snapshot is not None:
+            trainer.restore(snapshot.tensors, snapshot.values)
+            say(f"going on from {snapshot.path}")
+    if snapshot is None and plan.saved is None and team.leads:
         folder.live.unlink(missing_ok=True)  # what an aborted start left
     if team.leads and not folder.live.exists():
         live.write_initial(folder.live, trainer.live)
+    trainer.warm_up(say)
     with Stream(
         plan.version,
         plan.selection,
@@ -180,6 +183,21 @@ def _train(
         if snapshot is not None:
             loop.restore(snapshot.values)
         return loop.run()
+
+
+def _newest(folder: RunFolder, say: Say) -> Snapshot | None:
+    """Load what the run goes on from; None if nothing was saved yet."""
+    snapshot, damage = snapshots.newest(folder.snapshots)
+    if snapshot is None and damage:
+        named = "\n".join(f"  {message}" for message in damage)
+        raise SnapshotError(
+            f"none of the {len(damage)} snapshots in {folder.snapshots} is whole, so the run "
+            f"cannot go on:\n{named}\n"
+            "put back a copy of one of them; to begin the run anew, take them all out of there"
+        )
+    for message in damage:
+        say(f"passed over: {message}")
+    return snapshot
 
 
 def _plan(request: Request, folder: RunFolder, team: Team, say: Say) -> Plan:
@@ -204,15 +222,14 @@ def _plan_of(
 ) -> Plan:
     config, facts = saved
     version, selection_of = _open_version(request, folder, say)
-    if config is None or facts is None:
-        config = resolve(
-            request.preset or "stylegan2-ada",
-            request.overrides,
-            size=version.shape,
-            gpus=team.world,
-        )
-        selection = selection_of(config)
-        return Plan(version, selection, _facts(request, version, selection), config, None)
+    if config is None or facts is None or _begins_anew(request):
+        preset = request.preset or (config.preset if config else "stylegan2-ada")
+        fresh = resolve(preset, request.overrides, size=version.shape, gpus=team.world)
+        if config not in (None, fresh):
+            say("nothing of this run was saved yet: it begins anew with what is asked for now")
+        selection = selection_of(fresh)
+        kept = config if config == fresh else None
+        return Plan(version, selection, _facts(request, version, selection), fresh, kept)
     asked = _asked(request, config, version.shape, team.world)
     refused = compatible(config, asked)
     selection = selection_of(asked)
@@ -223,6 +240,16 @@ def _plan_of(
     for message in changes(config, asked):
         say(message)
     return Plan(version, selection, found, resumed_config(config, asked), config)
+
+
+def _begins_anew(request: Request) -> bool:
+    """Tell whether settings that a run was first started with bind it no more: none were trained.
+
+    Without any settings of its own, a start takes those.
+    """
+    return not snapshots.names(request.run / "snapshots") and bool(
+        request.overrides or request.preset
+    )
 
 
 def _asked(

@@ -10,16 +10,20 @@ from torch import Tensor
 
 
 class Tally:
-    """Sums and counts of the columns of steps; NaN counts as not there.
+    """Sums and counts of the columns of steps.
 
     Parameters
     ----------
     columns
         Names of the figures.
+    lazy
+        Those that not every step has: NaN there is no figure. Elsewhere NaN is what was measured,
+        and makes a mean NaN.
     """
 
-    def __init__(self, columns: tuple[str, ...]) -> None:
-        self.columns = columns
+    def __init__(self, columns: tuple[str, ...], lazy: tuple[str, ...] = ()) -> None:
+        self.columns, self.lazy = columns, lazy
+        self._lazy = torch.tensor([name in lazy for name in columns])
         self._sums = torch.zeros(len(columns), dtype=torch.float64)
         self._counts = torch.zeros(len(columns), dtype=torch.int64)
         self.steps = 0
@@ -28,9 +32,9 @@ class Tally:
 
     def add(self, rows: Tensor) -> None:
         """Add steps, a Tensor of shape (steps, columns)."""
-        there = ~torch.isnan(rows)
-        self._sums += torch.nan_to_num(rows.double()).sum(0)
-        self._counts += there.sum(0)
+        absent = torch.isnan(rows) & self._lazy
+        self._sums += rows.double().masked_fill(absent, 0).sum(0)
+        self._counts += (~absent).sum(0)
         self.steps += len(rows)
 
     def means(self) -> dict[str, float]:
@@ -43,7 +47,7 @@ class Tally:
 
     def clear(self) -> None:
         """Start the next tick."""
-        self.__init__(self.columns)  # type: ignore[misc]
+        self.__init__(self.columns, self.lazy)  # type: ignore[misc]
 
     def state(self) -> dict[str, Any]:
         """Give what `restore` takes; JSON holds it without loss."""

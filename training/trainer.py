@@ -6,12 +6,14 @@ R1 (and R2), the moving average, the chance of augmentation.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
+from torch._dynamo.exc import TorchDynamoException
 
 from training import losses
 from training.augment import AugmentParameters, AugmentPipe, adapted
@@ -19,6 +21,7 @@ from training.build import Networks
 from training.config import TrainingConfig
 from training.distributed import Team
 from training.draws import Latents, Part, draw_direction, draw_latents, generator
+from training.errors import SetupError
 from training.gradients import FlatGradients
 from training.graphs import Graphed
 from training.phases import Phases
@@ -99,16 +102,73 @@ class Trainer:
             return asked == "on" or (asked == "auto" and on_gpu)
 
         self._channels_last = wanted(speed.channels_last)
-        self._graphs_on = on_gpu and wanted(speed.cuda_graphs)
+        compiled = wanted(speed.compile)
+        # Compiled code starts few kernels by itself; both together are for who asks for both.
+        self._graphs_on = on_gpu and (
+            speed.cuda_graphs == "on" or (speed.cuda_graphs == "auto" and not compiled)
+        )
+        self._set_phases(compiled=compiled)
+
+    def _set_phases(self, *, compiled: bool) -> None:
         self._phases = Phases(
             self.networks,
             self._pipe,
             relativistic=self.config.loss.kind == "relativistic",
             share=self._share,
-            compiled=wanted(speed.compile),
+            compiled=compiled,
         )
         self._graphed: dict[str, Graphed] = {}
         self._pool = torch.cuda.graph_pool_handle() if self._graphs_on else None
+
+    def warm_up(self, say: Callable[[str], None]) -> None:
+        """Run every phase once and change nothing, so that what compiles has compiled.
+
+        Where PyTorch's compiler fails, which depends on its version and on the tools of the
+        machine, training goes on without it.
+
+        Parameters
+        ----------
+        say
+            Told how long that takes, and of a failure.
+        """
+        if not self._phases.compiled:
+            return
+        say("compiling the networks: some minutes at first, less from the second start on")
+        begun = time.perf_counter()
+        try:
+            self._try_phases()
+        except TorchDynamoException as error:
+            if self.config.speed.compile == "on":
+                raise SetupError(
+                    f"the networks cannot be compiled here: {_first_line(error)}; "
+                    "set speed.compile=off"
+                ) from error
+            say(f"going on without compiling, slower: {_first_line(error)}")
+            on_gpu = self.team.device.type == "cuda"
+            self._graphs_on = on_gpu and self.config.speed.cuda_graphs != "off"
+            self._set_phases(compiled=False)
+            return
+        say(f"compiled in {time.perf_counter() - begun:.0f} s")
+
+    def _try_phases(self) -> None:
+        """Take a step with all of its phases, and take it back."""
+        kept = {name: tensor.clone() for name, tensor in self.tensors().items()}
+        values = self.values()
+        local = self.batch // self.team.world
+        size = (local, 3, *self.networks.G.size)
+        pictures = torch.zeros(size, dtype=torch.uint8, device=self.team.device)
+        labels = None
+        if self._classes is not None:
+            labels = self._classes[:1].expand(local)
+        self.step = 0  # every lazy phase is due
+        try:
+            self.train_step(pictures, labels)
+        finally:
+            for parameters in self._trained.values():
+                _require(parameters, False)
+            for optimizer in self._optimizers.values():
+                optimizer.state.clear()
+            self.restore(kept, values)
 
     # -- one step -----------------------------------------------------------------------------
 
@@ -412,6 +472,10 @@ def _normalized(pictures: Tensor, channels_last: bool) -> Tensor:
     """Bring uint8 to float32 in [-1, 1]."""
     layout = torch.channels_last if channels_last else torch.contiguous_format
     return pictures.to(torch.float32, memory_format=layout) / 127.5 - 1
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
 
 
 def _rows(tensor: Tensor | None, rows: slice) -> Tensor | None:
