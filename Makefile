@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PYWB := .venv-pywb
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: demo test lint types arrows unit browser bench bench-quality screenshots format clean
+.PHONY: demo test lint types arrows unit browser bench bench-train bench-quality screenshots format clean
 
 demo: $(VENV)/.base
 	$(BIN)/nonesuch demo
@@ -44,6 +44,10 @@ browser: $(VENV)/.dev
 
 bench: $(VENV)/.dev browser
 	$(BIN)/python -m benchmarks
+
+# Training, on a GPU where there is one; `ARGS="--sizes 384×512 --networks"` for a part of it.
+bench-train: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.training_speed $(ARGS)
 
 bench-quality: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.quality

@@ -21,6 +21,7 @@ PARTS: Final = {
     "near_duplicates": "benchmarks.joins",
     "memory": "benchmarks.memory",
     "shards": "benchmarks.shards",
+    "training_data": "benchmarks.training_data",
     "crawling": "benchmarks.crawling",
     "crawl_memory": "benchmarks.crawl_memory",
     "discovery": "benchmarks.discovery",

@@ -1,7 +1,7 @@
 """How fast training is on this machine: `make bench-train`.
 
 For each size the automatic configuration is trained for some steps on JPEG shards, plain (32 bit
-with TF32, nothing compiled) and with every optimization, each in a process of its own. A row
+with TF32, nothing compiled) and with each set of optimizations, in a process of its own. A row
 gives seconds per 1,000 images, memory, the share of the time in which the loop waited for data, and
 model FLOP utilization: the operations that the mathematics asks for, over the time, over what a
 large matrix product reaches on the same card in the same run.
@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,7 +48,11 @@ VARIANTS: Final[dict[str, dict[str, Any]]] = {
             "fold_filters": True,
         },
     },
-    "16 bit, graphs, compiled": {
+    "16 bit, compiled": {
+        "network": {"half": "bfloat16"},
+        "speed": {"compile": "on", "cuda_graphs": "off", "channels_last": "on"},
+    },
+    "16 bit, compiled, graphs": {
         "network": {"half": "bfloat16"},
         "speed": {"compile": "on", "cuda_graphs": "on", "channels_last": "on"},
     },
@@ -165,10 +169,73 @@ def measure(
         "warm_up": warm_up,
         "started": started,
         "data_share": waited / sum(rounds),
-        "memory": torch.cuda.max_memory_allocated() if on_gpu else None,
+        "memory": torch.cuda.max_memory_reserved() if on_gpu else None,
         "flops": cost.flops_per_image * images / seconds,
         "losses": {"G": rows[:, 0].nanmean().item(), "D": rows[:, 1].nanmean().item()},
     }
+
+
+def measure_networks(size: tuple[int, int]) -> dict[str, Any]:
+    """Time one forward and backward pass of each network, plain and compiled; milliseconds."""
+    import torch
+    from torch import Tensor, nn
+
+    from training.build import build
+    from training.presets import resolve
+
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
+    device = torch.device("cuda")
+    config = resolve("stylegan2-ada", {"network": {"half": "bfloat16"}}, size=size, gpus=1)
+    nets = build(config.network, size, 0, device)
+    n = config.optimizer.batch_gpu or 1
+    x = torch.randn(n, 3, *size, device=device).to(memory_format=torch.channels_last)
+    ws = torch.randn(n, nets.G.num_ws, nets.G.w_dim, device=device)
+    noises = nets.G.draw_noise(n, torch.Generator(device), device)
+    found: dict[str, Any] = {"batch": n}
+
+    def timed(network: Callable[..., Tensor], *inputs: Any) -> float:
+        def passes() -> None:
+            network(*inputs).float().sum().backward()
+
+        passes()
+        passes()
+        torch.cuda.synchronize()
+        begun = time.perf_counter()
+        for _ in range(10):
+            passes()
+        torch.cuda.synchronize()
+        return (time.perf_counter() - begun) * 100
+
+    parts: dict[str, tuple[nn.Module, tuple[Any, ...]]] = {
+        "D": (nets.D, (x,)),
+        "G": (nets.G.synthesis, (ws, noises)),
+    }
+    for name, (network, inputs) in parts.items():
+        found[f"{name}_ms"] = timed(network, *inputs)
+        begun = time.perf_counter()
+        fast = torch.compile(network, fullgraph=True, dynamic=False)
+        fast(*inputs).float().sum().backward()
+        torch.cuda.synchronize()
+        found[f"{name}_compiling_s"] = time.perf_counter() - begun
+        found[f"{name}_compiled_ms"] = timed(fast, *inputs)
+    return found
+
+
+def network_rows(size: str) -> Iterator[Row]:
+    """Measure the networks alone on the GPU."""
+    found = _in_child([size, "networks"])
+    if isinstance(found, str):
+        yield Row(f"{size}, networks alone", found)
+        return
+    for name in ("G", "D"):
+        fast, plain = found[f"{name}_compiled_ms"], found[f"{name}_ms"]
+        yield Row(
+            f"{size}, {name} alone, forward and backward, batch {found['batch']}, compiled",
+            f"{fast:.1f} ms, compiled in {found[f'{name}_compiling_s']:.0f} s",
+            f"not compiled: {plain:.1f} ms",
+            f"{plain / fast:.1f}×",
+            numbers=found,
+        )
 
 
 def matrix_flops() -> float:
@@ -249,13 +316,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", nargs="*", help="with --child: size and variant")
     parser.add_argument("--sizes", nargs="+", default=list(SIZES), choices=list(SIZES))
-    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
+    parser.add_argument("--variants", nargs="*", default=list(VARIANTS), choices=list(VARIANTS))
     parser.add_argument("--steps", type=int, default=32)
+    parser.add_argument("--networks", action="store_true", help="also the networks alone")
     parser.add_argument("--child", action="store_true")
     asked = parser.parse_args()
     if asked.child:
         size, variant = asked.what
-        if variant == "cpu":
+        if variant == "networks":
+            found = measure_networks(SIZES[size])
+        elif variant == "cpu":
             found = measure(_CPU_SIZE, {}, preset="tiny", device_name="cpu", steps=asked.steps)
         else:
             found = measure(
@@ -272,6 +342,8 @@ def main() -> None:
     rows = []
     if torch.cuda.is_available():
         rows += list(run_gpu(asked.sizes, asked.variants, asked.steps))
+        for size in asked.sizes if asked.networks else ():
+            rows += list(network_rows(size))
     else:
         say("no GPU here: only the CPU is measured")
     rows.append(run_cpu(16))

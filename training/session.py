@@ -293,9 +293,14 @@ def _percent(say: Say, what: str) -> Callable[[int, int], None]:
     return progress
 
 
+def _lasting(location: str) -> str:
+    """Give a location that means the same from another folder."""
+    return location if "://" in location else str(Path(location).expanduser().resolve())
+
+
 def _facts(request: Request, version: PublishedVersion, selection: Selection) -> VersionFacts:
     return VersionFacts(
-        dataset=request.version,
+        dataset=_lasting(request.version),
         version=version.version,
         version_hash=version.hash,
         inverted=version.inverted,

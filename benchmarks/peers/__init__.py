@@ -1,0 +1,1 @@
+"""Command lines that run peers side by side, from checkouts that the user names."""
