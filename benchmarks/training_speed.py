@@ -29,20 +29,20 @@ SIZES: Final = {"256×256": (256, 256), "384×512": (512, 384), "512×512": (512
 VARIANTS: Final[dict[str, dict[str, Any]]] = {
     "plain": {
         "network": {"half": "off"},
-        "speed": {"compile": "off", "cuda_graphs": "off", "channels_last": "off"},
+        "speed": {"compile": False, "cuda_graphs": "off", "channels_last": "off"},
     },
     "16 bit": {
         "network": {"half": "bfloat16"},
-        "speed": {"compile": "off", "cuda_graphs": "off", "channels_last": "on"},
+        "speed": {"compile": False, "cuda_graphs": "off", "channels_last": "on"},
     },
     "16 bit, graphs": {
         "network": {"half": "bfloat16"},
-        "speed": {"compile": "off", "cuda_graphs": "on", "channels_last": "on"},
+        "speed": {"compile": False, "cuda_graphs": "on", "channels_last": "on"},
     },
     "16 bit, graphs, folded": {
         "network": {"half": "bfloat16"},
         "speed": {
-            "compile": "off",
+            "compile": False,
             "cuda_graphs": "on",
             "channels_last": "on",
             "fold_filters": True,
@@ -50,11 +50,11 @@ VARIANTS: Final[dict[str, dict[str, Any]]] = {
     },
     "16 bit, compiled": {
         "network": {"half": "bfloat16"},
-        "speed": {"compile": "on", "cuda_graphs": "off", "channels_last": "on"},
+        "speed": {"compile": True, "cuda_graphs": "off", "channels_last": "on"},
     },
     "16 bit, compiled, graphs": {
         "network": {"half": "bfloat16"},
-        "speed": {"compile": "on", "cuda_graphs": "on", "channels_last": "on"},
+        "speed": {"compile": True, "cuda_graphs": "on", "channels_last": "on"},
     },
 }
 _PICTURES: Final = 256

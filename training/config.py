@@ -137,8 +137,8 @@ class DataConfig(Section):
 class SpeedConfig(Section):
     """What makes it faster and changes no result beyond rounding."""
 
-    compile: Literal["auto", "on", "off"] = Field(
-        "auto", description="torch.compile of the networks; auto: on a GPU"
+    compile: bool = Field(
+        False, description="torch.compile of the networks; takes minutes at the first start"
     )
     cuda_graphs: Literal["auto", "on", "off"] = Field(
         "auto", description="record each phase once and replay it; auto: on a GPU"

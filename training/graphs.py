@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from training.errors import SetupError
+
 Function = Callable[..., tuple[Tensor, ...]]
 
 _WARM_UPS = 2  # before recording: compilers, cuDNN's choice of algorithms, caches
@@ -29,6 +31,11 @@ class Graphed:
         What it changes in place besides; as it was again after warming up.
     pool
         Memory that graphs share which run one after the other.
+
+    Raises
+    ------
+    SetupError
+        By the first call, if it cannot be recorded.
     """
 
     def __init__(self, function: Function, changed: Sequence[Tensor], pool: Any) -> None:
@@ -58,9 +65,18 @@ class Graphed:
             for _ in range(_WARM_UPS):
                 self._function(*self._inputs)
         torch.cuda.current_stream().wait_stream(aside)
-        self._graph = torch.cuda.CUDAGraph()
-        # The loader's thread pins memory meanwhile, which is its own affair.
-        with torch.cuda.graph(self._graph, pool=self._pool, capture_error_mode="thread_local"):
-            self._outputs = self._function(*self._inputs)
+        graph = torch.cuda.CUDAGraph()
+        try:
+            # The loader's thread pins memory meanwhile, which is its own affair.
+            with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+                self._outputs = self._function(*self._inputs)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            raise SetupError(
+                f"a phase of training cannot be recorded as a CUDA graph here: {error}; "
+                "set speed.cuda_graphs=off"
+            ) from error
+        self._graph = graph
         for tensor, value in zip(self._changed, before, strict=True):
             tensor.copy_(value)

@@ -102,20 +102,16 @@ class Trainer:
             return asked == "on" or (asked == "auto" and on_gpu)
 
         self._channels_last = wanted(speed.channels_last)
-        compiled = wanted(speed.compile)
         # Compiled code starts few kernels by itself; both together are for who asks for both.
         self._graphs_on = on_gpu and (
-            speed.cuda_graphs == "on" or (speed.cuda_graphs == "auto" and not compiled)
+            speed.cuda_graphs == "on" or (speed.cuda_graphs == "auto" and not speed.compile)
         )
-        self._set_phases(compiled=compiled)
-
-    def _set_phases(self, *, compiled: bool) -> None:
         self._phases = Phases(
             self.networks,
             self._pipe,
             relativistic=self.config.loss.kind == "relativistic",
             share=self._share,
-            compiled=compiled,
+            compiled=self.config.speed.compile,
         )
         self._graphed: dict[str, Graphed] = {}
         self._pool = torch.cuda.graph_pool_handle() if self._graphs_on else None
@@ -123,13 +119,15 @@ class Trainer:
     def warm_up(self, say: Callable[[str], None]) -> None:
         """Run every phase once and change nothing, so that what compiles has compiled.
 
-        Where PyTorch's compiler fails, which depends on its version and on the tools of the
-        machine, training goes on without it.
-
         Parameters
         ----------
         say
-            Told how long that takes, and of a failure.
+            Told how long that takes.
+
+        Raises
+        ------
+        SetupError
+            If PyTorch's compiler fails, which depends on its version and on the machine's tools.
         """
         if not self._phases.compiled:
             return
@@ -138,16 +136,10 @@ class Trainer:
         try:
             self._try_phases()
         except TorchDynamoException as error:
-            if self.config.speed.compile == "on":
-                raise SetupError(
-                    f"the networks cannot be compiled here: {_first_line(error)}; "
-                    "set speed.compile=off"
-                ) from error
-            say(f"going on without compiling, slower: {_first_line(error)}")
-            on_gpu = self.team.device.type == "cuda"
-            self._graphs_on = on_gpu and self.config.speed.cuda_graphs != "off"
-            self._set_phases(compiled=False)
-            return
+            raise SetupError(
+                f"the networks cannot be compiled here: {_first_line(error)}; "
+                "set speed.compile=false"
+            ) from error
         say(f"compiled in {time.perf_counter() - begun:.0f} s")
 
     def _try_phases(self) -> None:

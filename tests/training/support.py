@@ -71,11 +71,11 @@ def arguments(
 ) -> list[str]:
     """Arguments of `python -m training` for a small run; settings by their name alone."""
     asked = SMALL | {_key(name): value for name, value in settings.items()}
-    line = [str(version), "--run", str(run), "--device", "cpu", *more]
+    line = [str(version), "--run", str(run), "--device", "cpu"]
     line += ["--preset", preset] if preset else []
     for key, value in asked.items():
         line += ["--set", f"{key}={json.dumps(value)}"]
-    return line
+    return [*line, *more]
 
 
 def _key(name: str) -> str:

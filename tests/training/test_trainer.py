@@ -1,6 +1,7 @@
 """A step of training, on the CPU and small."""
 
 import copy
+from functools import partial
 from typing import Any
 
 import pytest
@@ -116,16 +117,18 @@ def test_r1_gives_the_discriminator_its_gradient() -> None:
     )
 
 
-@pytest.mark.slow
 # PyTorch's own compiler still imports a module that uses it, and looks at gradients of inputs.
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
 @pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")
-@pytest.mark.parametrize("kind", ["logistic", "relativistic"])
-def test_compiled_equals_eager(kind: str) -> None:
-    """Double backward goes missing silently where it is compiled wrongly: weights would differ."""
-    loss = {"kind": kind}
-    plain = trainer(settings(loss=loss, speed={"compile": "off"}))
-    fast = trainer(settings(loss=loss, speed={"compile": "on"}))
+def test_compiled_equals_eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Double backward goes missing silently where it is compiled wrongly: weights would differ.
+
+    It would do so where graphs of passes are made. What kernels are made of these takes minutes,
+    and is tested layer by layer (`networks/test_compiled.py`).
+    """
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    plain = trainer(settings(speed={"compile": False}))
+    fast = trainer(settings(speed={"compile": True}))
     told: list[str] = []
     before = {name: tensor.clone() for name, tensor in fast.tensors().items()}
     fast.warm_up(told.append)
@@ -140,8 +143,7 @@ def test_compiled_equals_eager(kind: str) -> None:
     close(plain.networks, fast.networks, 2e-3)
 
 
-@pytest.mark.parametrize("asked", ["auto", "on"])
-def test_a_compiler_that_fails_is_done_without(asked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_compiler_that_fails_is_named_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the compiler is replaced: that it fails cannot be had for real on every machine."""
 
     def failing(function: object, **_: object) -> object:
@@ -151,20 +153,11 @@ def test_a_compiler_that_fails_is_done_without(asked: str, monkeypatch: pytest.M
         return call
 
     monkeypatch.setattr(torch, "compile", failing)
-    subject = trainer(settings(speed={"compile": "on"}))
-    subject.config = settings(speed={"compile": asked})
+    subject = trainer(settings(speed={"compile": True}))
     before = {name: tensor.clone() for name, tensor in subject.tensors().items()}
-    told: list[str] = []
-    if asked == "on":
-        with pytest.raises(SetupError, match=r"no compiler; set speed.compile=off$"):
-            subject.warm_up(told.append)
-        return
-    subject.warm_up(told.append)
-    assert told[-1] == "going on without compiling, slower: no compiler"
+    with pytest.raises(SetupError, match=r"no compiler; set speed.compile=false$"):
+        subject.warm_up(lambda _: None)
     assert all(torch.equal(tensor, before[name]) for name, tensor in subject.tensors().items())
-    plain = trainer(settings(speed={"compile": "off"}))
-    expected, found = train(plain, batches(2)), train(subject, batches(2))
-    assert torch.allclose(expected, found, rtol=0, atol=0, equal_nan=True)
 
 
 def test_state_goes_through_a_snapshot_without_loss() -> None:
