@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_ENABLED", "false")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("DO_NOT_TRACK", "1")
+# Tests run in as many processes as there are processors: threads of torch, which wait by spinning,
+# would take them from each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 Pixels = NDArray[np.uint8]
 

@@ -86,7 +86,7 @@ def resolve(
         minibatch groups do not divide.
     """
     if preset not in PRESETS:
-        close = difflib.get_close_matches(preset, PRESETS, n=1)
+        close = difflib.get_close_matches(preset, PRESETS, n=1, cutoff=0.5)
         meant = f"; did you mean {close[0]!r}?" if close else ";"
         raise SetupError(f"preset {preset!r} is unknown{meant} there are: {', '.join(PRESETS)}")
     if gpus < 1:
