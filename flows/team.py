@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -22,6 +21,9 @@ from typing import IO, Final
 
 _GRACE: Final = 15.0  # seconds that the others have to end in when one has failed
 _LOOK_EVERY: Final = 0.1  # seconds
+# What `training.distributed` says where it is another process that failed.
+_BEREAVED: Final = "error: another process of this training has ended"
+_GOES_ON: Final = "the same command goes on from the latest snapshot"
 _STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -97,21 +99,29 @@ class Team:
     def _explained(self, failed: subprocess.Popen[bytes]) -> int:
         """Say what the first process has not said itself; give the exit code of all."""
         code = failed.returncode
-        if code == -signal.SIGTERM and self._asked is not None:
+        if code > 0:
+            if self._members[0].returncode != 2:  # wrong settings are wrong for all of them
+                self._show_asides()
+            return code
+        if self._asked is not None and code == -signal.SIGTERM:
             sys.stderr.write("stopped before training began; the same command begins anew\n")
             return 128 + self._asked
-        if self._members[0].returncode != 2:
-            for aside in self._asides:
-                aside.seek(0)
-                shutil.copyfileobj(aside, sys.stderr.buffer)
-        if code > 0:
-            return code
+        if self._asked is not None and code == -signal.SIGINT:
+            sys.stderr.write(f"stopped before it was saved; {_GOES_ON}\n")
+            return 128 + self._asked
+        self._show_asides()
         sys.stderr.write(
             f"error: training was ended by {signal.Signals(-code).name}; if the machine was out of "
-            "memory, lower `data.workers` or `optimizer.batch_gpu`. The same command goes on from "
-            "the latest snapshot\n"
+            f"memory, lower `data.workers` or `optimizer.batch_gpu`; {_GOES_ON}\n"
         )
-        return 130 if code == -signal.SIGINT else 1
+        return 1
+
+    def _show_asides(self) -> None:
+        for aside in self._asides:
+            aside.seek(0)
+            said = aside.read().decode(errors="replace")
+            if not said.startswith(_BEREAVED):
+                sys.stderr.write(said)
 
     def _aside(self) -> IO[bytes]:
         """Where a process writes what is seen only if it fails: all say the same of a failure."""

@@ -20,6 +20,7 @@ from curation.recipe import Detector, Limits, Recipe
 from data_catalog.schema import TABLES, Reason, Verdict
 from flows.cli import app
 from flows.settings import Dataset, DatasetConfig, Publishing, Running
+from flows.train_settings import SETTINGS, TrainConfig
 from review_ui.settings import ReviewConfig
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -34,6 +35,8 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("limits", Limits),
     ("duplicates", DuplicateRules),
     ("publish", Publishing),
+    ("train", TrainConfig),
+    *((f"train.{name}", type(getattr(TrainConfig(), name))) for name in SETTINGS),
     ("review", ReviewConfig),
     ("run", Running),
 )
@@ -96,6 +99,8 @@ def test_examples_of_configuration_are_valid(page: Path) -> None:
 def test_every_key_is_documented_with_its_default(name: str, model: type[BaseModel]) -> None:
     text = section(read("configuration.md"), f"[{name}]")
     for key, field in model.model_fields.items():
+        if isinstance(field.default, BaseModel):  # a section of its own
+            continue
         default: Any = None if field.is_required() else field.get_default(call_default_factory=True)
         assert f"| `{key}` | {in_toml(default)} |" in text, f"[{name}] {key}: {default!r}"
 

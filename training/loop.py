@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import time
@@ -74,6 +75,7 @@ class Loop:
         self.health = Health(augment.p_max if augment.mode == "ada" else None)
         self.tally = Tally(COLUMNS, _LAZY)
         self.seconds = 0.0
+        self._sound = True
         self._total = round(self.config.run.total_kimg * 1000)
         self._tick_nimg = max(round(self.config.run.tick_kimg * 1000), 1)
         self._encoders = load_encoders(self.config.run.metrics) if self._measures else ()
@@ -227,7 +229,8 @@ class Loop:
             raise DivergedError(f"{error} Run folder: {self.folder.path}") from None
         for warning in warnings:
             self._note(f"warning: {warning}")
-        if with_snapshot and not last:
+        self._sound = all(map(math.isfinite, record.losses.values()))
+        if with_snapshot and self._sound and not last:
             self.trainer.set_live(wanted)  # a snapshot goes on with what is in force after it
             self._save()
         else:
@@ -306,7 +309,8 @@ class Loop:
         }
         snapshots.save(self.folder.snapshots, name, snapshots.Snapshot(trainer.tensors(), values))
         run = self.config.run
-        snapshots.prune(self.folder.snapshots, run.keep_last, run.keep_every)
+        if self._sound:  # else what may be astray would take the place of what is not
+            snapshots.prune(self.folder.snapshots, run.keep_last, run.keep_every)
         kept = snapshots.names(self.folder.snapshots)
         self.folder.update(cur_nimg=trainer.cur_nimg, snapshots=tuple(kept), newest_snapshot=name)
         if self._encoders:

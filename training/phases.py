@@ -114,7 +114,7 @@ class Phases:
         real_labels: Tensor | None,
         *noises: Tensor,
     ) -> tuple[Tensor, ...]:
-        """Train D on its loss; gives loss, mean logits of both kinds, mean sign of the real ones.
+        """Train D on its loss; gives loss, mean logits of both kinds, mean sign on real pictures.
 
         `geometry` and `colour` are those of the generated pictures, then of the real ones.
         """
@@ -127,7 +127,9 @@ class Phases:
             fake_logits, real_logits, relativistic=self.relativistic
         ).mean()
         _backward(loss * self.share)
-        told = (loss, fake_logits.mean(), real_logits.mean(), real_logits.sign().mean())
+        # Trained on differences alone, D may move all logits together: only pairs have a sign.
+        certain = real_logits - fake_logits if self.relativistic else real_logits
+        told = (loss, fake_logits.mean(), real_logits.mean(), certain.sign().mean())
         return tuple(figure.detach() for figure in told)
 
     def penalty_D(

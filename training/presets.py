@@ -28,12 +28,10 @@ _EXT: Final[dict[str, Any]] = {
         "mbstd_channels": 4,
     },
     "loss": {"r1_gamma": 5.0, "pl_weight": 0.0, "style_mixing": 0.0},
-    "optimizer": {"batch": 32},
 }
 _SNEAKER: Final[dict[str, Any]] = {
     "network": {"channel_base": 65536, "mbstd_group": 20},
     "loss": {"r1_gamma": 1.0, "pl_weight": 0.0, "style_mixing": 0.0},
-    "optimizer": {"batch": 20},
 }
 _TINY: Final[dict[str, Any]] = {
     "network": {
@@ -103,7 +101,9 @@ def _automatic(config: TrainingConfig, size: tuple[int, int], gpus: int) -> dict
     """Give what the automatic configuration says to each field that may be left open."""
     pixels = size[0] * size[1]
     side = 2 ** math.ceil(math.log2(max(size)))  # what a square network would be called
-    batch = config.optimizer.batch or max(min(gpus * min(4096 // side, 32), 64), gpus)
+    usual = max(min(gpus * min(4096 // side, 32), 64), gpus)
+    # Each GPU holds a whole group, where a preset asks for a large one.
+    batch = config.optimizer.batch or max(usual, gpus * (config.network.mbstd_group or 1))
     at_once = config.optimizer.batch_gpu or max(batch // gpus, 1)
     lr = 0.002 if side >= 1024 else 0.0025
     gamma = 0.0002 * pixels / batch
@@ -111,7 +111,7 @@ def _automatic(config: TrainingConfig, size: tuple[int, int], gpus: int) -> dict
         "network": {
             "mapping_layers": 2,
             "channel_base": 32768 if side >= 512 else 16384,
-            "mbstd_group": math.gcd(at_once, 4),
+            "mbstd_group": _group(at_once),
         },
         "loss": {"r1_gamma": gamma},
         "optimizer": {
@@ -126,6 +126,12 @@ def _automatic(config: TrainingConfig, size: tuple[int, int], gpus: int) -> dict
         weight = config.loss.r1_gamma
         values["loss"]["r2_gamma"] = gamma if weight is None else weight
     return values
+
+
+def _group(at_once: int) -> int:
+    """Give the group that divides a batch: 4 if it does, one alone has nothing to compare with."""
+    dividing = [n for n in range(2, at_once + 1) if at_once % n == 0]
+    return max([n for n in dividing if n <= 4] or dividing[:1] or [1])
 
 
 def _check_batch(config: TrainingConfig, gpus: int) -> None:

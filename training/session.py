@@ -147,6 +147,12 @@ def _train(
             seed=config.run.seed,
             fold_filters=config.speed.fold_filters,
         )
+    at_once, group = config.optimizer.batch_gpu or 0, config.network.mbstd_group or 0
+    if at_once < group:
+        say(
+            f"note: minibatch groups are of the {at_once} images at once on a GPU, not of {group} "
+            "as set; losses differ from those of whole groups"
+        )
     if snapshot is None and request.transfer is not None:
         say(_transfer(request.transfer, networks, plan.facts))
     frozen = transfer.freeze_d(networks.D, config.optimizer.freeze_d)

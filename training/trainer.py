@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Final
 
 import torch
@@ -73,6 +74,7 @@ class Trainer:
         self._classes = None if classes is None else classes.to(device)
         self._rows: list[Tensor] = []
         self._row = torch.zeros(len(COLUMNS), device=device)
+        self._noted: set[str] = set()  # figures of this step, of which micro-batches add theirs
         self._pipe = (
             None if config.augment.mode == "off" else AugmentPipe(config.augment, networks.G.size)
         )
@@ -109,7 +111,7 @@ class Trainer:
         self._phases = Phases(
             self.networks,
             self._pipe,
-            relativistic=self.config.loss.kind == "relativistic",
+            relativistic=self._relativistic,
             share=self._share,
             compiled=self.config.speed.compile,
         )
@@ -151,7 +153,7 @@ class Trainer:
         pictures = torch.zeros(size, dtype=torch.uint8, device=self.team.device)
         labels = None
         if self._classes is not None:
-            labels = self._classes[:1].expand(local)
+            labels = self._classes[:1].repeat(local)
         self.step = 0  # every lazy phase is due
         try:
             self.train_step(pictures, labels)
@@ -175,7 +177,7 @@ class Trainer:
         """
         real = _normalized(pictures, self._channels_last)
         loss = self.config.loss
-        self._row = torch.full_like(self._row, torch.nan)
+        self._row, self._noted = torch.full_like(self._row, torch.nan), set()
         self._train_G(real, labels)
         if loss.pl_weight > 0 and self.step % loss.pl_interval == 0:
             self._regularize_G()
@@ -190,11 +192,11 @@ class Trainer:
         self.step += 1
 
     def _train_G(self, real: Tensor, labels: Tensor | None) -> None:
-        relativistic = self.config.loss.kind == "relativistic"
+        relativistic = self._relativistic
         w_mean = torch.zeros_like(self.networks.G.w_avg)
         with self._phase("G"):
             for part, rows in self._parts():
-                drawn = self._latents(self.batch, part, "G")
+                drawn = self._paired(self._latents(self.batch, part, "G"), _rows(labels, rows))
                 drawn_for = ("G", "G_real") if relativistic else ("G",)
                 loss, w = self._run(
                     "main_G",
@@ -206,7 +208,7 @@ class Trainer:
                 )
                 w_mean += w * self._share
                 self._note("loss_G", loss)
-        self.networks.G.w_avg.lerp_(self.team.mean_(w_mean), 1 - W_BETA)
+        self._lerp_(self.networks.G.w_avg, w_mean, 1 - W_BETA)
 
     def _regularize_G(self) -> None:
         loss = self.config.loss
@@ -222,12 +224,17 @@ class Trainer:
                 )
                 seen += length * self._share
                 self._note("path_length", length)
-        self._pl_mean.lerp_(self.team.mean_(seen), loss.pl_decay)
+        self._lerp_(self._pl_mean, seen, loss.pl_decay)
+
+    def _lerp_(self, mean: Tensor, seen: Tensor, weight: float) -> None:
+        """Move a running mean towards what was seen, which one overflow must not spoil for good."""
+        seen = self.team.mean_(seen)
+        mean.lerp_(torch.where(torch.isfinite(seen), seen, mean), weight)
 
     def _train_D(self, real: Tensor, labels: Tensor | None) -> None:
         with self._phase("D"):
             for part, rows in self._parts():
-                drawn = self._latents(self.batch, part, "D")
+                drawn = self._paired(self._latents(self.batch, part, "D"), _rows(labels, rows))
                 figures = self._run(
                     "main_D",
                     *drawn.inputs(),
@@ -324,6 +331,14 @@ class Trainer:
     def _rng(self, phase: str) -> torch.Generator:
         return generator(self.team.device, self.config.run.seed, self.step, phase)
 
+    def _paired(self, drawn: Latents, labels: Tensor | None) -> Latents:
+        """Give generated pictures the labels of those that they are compared with, if they are."""
+        return replace(drawn, labels=labels) if self._relativistic else drawn
+
+    @property
+    def _relativistic(self) -> bool:
+        return self.config.loss.kind == "relativistic"
+
     def _latents(self, n: int, part: Part, phase: str) -> Latents:
         G = self.networks.G
         return draw_latents(
@@ -388,7 +403,9 @@ class Trainer:
     def _note(self, name: str, value: Tensor) -> None:
         """Add a micro-batch's figure to those of this step."""
         at = COLUMNS.index(name)
-        self._row[at] = torch.nan_to_num(self._row[at]) + value * self._share
+        value = value * self._share
+        self._row[at] = self._row[at] + value if name in self._noted else value
+        self._noted.add(name)
 
     def take_rows(self) -> Tensor:
         """Give the figures of the steps since the last call, averaged over the processes.
@@ -398,6 +415,8 @@ class Trainer:
         Tensor of shape (steps, len(COLUMNS)), float32, on the CPU
             NaN where a step has no such figure.
         """
+        # Each process has its own sum so far; a snapshot holds one.
+        self._signs = self.team.mean_(self._signs)
         if not self._rows:
             return torch.zeros(0, len(COLUMNS))
         rows = self.team.mean_(torch.stack(self._rows)).cpu()

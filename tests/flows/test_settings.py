@@ -186,7 +186,7 @@ def test_unknown_keys_are_refused_everywhere(place: tuple[str, ...], key: str) -
         max_leaves=5,
     ),
     st.sampled_from(
-        ["dataset", "sources", "recipe", "limits", "rules", "duplicates", "publish", "run"]
+        ["dataset", "sources", "recipe", "limits", "rules", "duplicates", "publish", "train", "run"]
     ),
 )
 def test_any_value_is_accepted_or_refused_in_words(value: Any, section: str) -> None:

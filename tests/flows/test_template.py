@@ -17,6 +17,7 @@ from curation.judging import Rules
 from curation.recipe import Detector, Limits, Recipe
 from flows.settings import Dataset, DatasetConfig, Publishing, Running, parse_text
 from flows.template import render
+from flows.train_settings import SETTINGS, TrainConfig
 from review_ui.settings import ReviewConfig
 
 HERE = Path("/somewhere")
@@ -55,12 +56,15 @@ def test_every_key_of_every_section_is_shown() -> None:
         "rules": Rules,
         "duplicates": DuplicateRules,
         "publish": Publishing,
+        "train": TrainConfig,
+        **{f"train.{name}": type(getattr(TrainConfig(), name)) for name in SETTINGS},
         "review": ReviewConfig,
         "run": Running,
     }
     assert sections.keys() == expected.keys()
     for name, model in expected.items():
-        wanted = set(model.model_fields) - {"detector"}
+        below = {key.rpartition(".")[2] for key in expected if key.startswith(f"{name}.")}
+        wanted = set(model.model_fields) - below
         assert sorted(sections[name]) == sorted(wanted), name
     assert set(DatasetConfig.model_fields) == {name.split(".")[0] for name in expected}
 
@@ -109,6 +113,10 @@ def test_commented_keys_show_their_defaults() -> None:
     assert config.duplicates == DuplicateRules()
     assert config.publish == Publishing()
     assert config.run == Running()
+    for name in SETTINGS:
+        section = getattr(config.train, name)
+        for key, default in getattr(TrainConfig(), name):
+            assert default is None or getattr(section, key) == default, f"{name}.{key}"
     assert config.recipe.detector is not None
     margins = Detector(cascade="x")
     assert config.recipe.detector.margin == margins.margin

@@ -14,6 +14,7 @@ from blake3 import blake3
 from curation.synthetic import encode
 from data_catalog.catalog import Catalog
 from data_catalog.versions import Version, publish
+from tests.flows.world import World
 
 SIZE: Final = (16, 12)
 RECIPE: Final = "12x16-test"
@@ -31,6 +32,9 @@ TRAIN: Final[dict[str, Any]] = {
     "network": {"z_dim": 8, "w_dim": 8, "channel_base": 64, "channel_max": 8},
     "run": {"total_kimg": 0.032, "tick_kimg": 0.016, "grid": 4, "log_steps": True, "device": "cpu"},
 }
+
+# A local disk takes any; what matters is who gets to see them.
+OPTIONS: Final = {"key": "anna", "secret": "TOPSECRET"}
 
 
 def publish_pictures(root: Path, count: int = 16, first: int = 0) -> Version:
@@ -59,3 +63,13 @@ def publish_pictures(root: Path, count: int = 16, first: int = 0) -> Version:
     return publish(
         catalog, pa.Table.from_pylist(members), recipe_id=RECIPE, manifest=MANIFEST, build="test"
     )
+
+
+def world_in(folder: Path) -> World:
+    """Make a dataset with one published version; what it starts is started without Prefect."""
+    publish_pictures(folder / "catalog")
+    world = World(folder, raw={"rules": {}, "train": TRAIN})
+    world.write_config(
+        dataset={"name": "shoes", "root": "catalog", "storage_options": dict(OPTIONS)}
+    )
+    return world

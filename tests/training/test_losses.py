@@ -19,16 +19,14 @@ def test_logistic_losses_are_those_of_the_formula() -> None:
         losses.discriminator_loss(fake, real, relativistic=False).tolist(),
         strict=True,
     ):
-        assert G == pytest.approx(math.log1p(math.exp(-f)))
-        assert D == pytest.approx(math.log1p(math.exp(f)) + math.log1p(math.exp(-r)))
+        assert pytest.approx(math.log1p(math.exp(-f))) == G
+        assert pytest.approx(math.log1p(math.exp(f)) + math.log1p(math.exp(-r))) == D
 
 
 def test_relativistic_losses_see_only_the_difference() -> None:
     fake, real = torch.tensor([0.5, -1.0]), torch.tensor([2.0, 3.0])
     D = losses.discriminator_loss(fake, real, relativistic=True)
-    torch.testing.assert_close(
-        D, losses.discriminator_loss(fake + 7, real + 7, relativistic=True)
-    )
+    torch.testing.assert_close(D, losses.discriminator_loss(fake + 7, real + 7, relativistic=True))
     # The two play against each other: what one wins in difference the other loses.
     torch.testing.assert_close(losses.generator_loss(fake, real), D + (real - fake))
 

@@ -266,3 +266,42 @@ def test_freezing_leaves_weights_as_they_are() -> None:
     train(Trainer(config, networks, Team(0, 1, CPU)), batches(2))
     assert frozen
     assert all(torch.equal(old, new) for old, new in zip(before, frozen, strict=True))
+
+
+def test_one_overflow_spoils_no_running_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The overflow is put in by hand: a real one takes days to come by."""
+    subject = trainer(settings(loss={"pl_interval": 1}))
+    train(subject, batches(1))
+    whole = subject._phases.path_G
+
+    def broken(*tensors: Tensor) -> tuple[Tensor, ...]:
+        return tuple(figure * torch.nan for figure in whole(*tensors))
+
+    monkeypatch.setattr(subject._phases, "path_G", broken)
+    row = train(subject, batches(1))[0]
+    assert row[COLUMNS.index("path_length")].isnan()
+    assert subject.tensors()["pl.mean"].isfinite()
+
+
+def test_a_figure_that_is_not_finite_in_one_part_is_not_hidden_by_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    subject = trainer(settings(optimizer={"batch_gpu": 4}))
+    whole, calls = subject._phases.main_D, iter(range(2))
+
+    def broken(*tensors: Tensor) -> tuple[Tensor, ...]:
+        figures = whole(*tensors)
+        return tuple(f * torch.nan for f in figures) if next(calls) == 0 else figures
+
+    monkeypatch.setattr(subject._phases, "main_D", broken)
+    assert train(subject, batches(1))[0, COLUMNS.index("loss_D")].isnan()
+
+
+def test_relativistic_augmentation_follows_pairs_and_not_an_offset() -> None:
+    """D's common offset has no gradient in this loss, so that it must not steer p."""
+    signs = []
+    for offset in (-3.0, 0.0, 3.0):
+        subject = trainer(settings(loss={"kind": "relativistic"}))
+        subject.networks.D.head.out.bias.data.fill_(offset)
+        signs.append(train(subject, batches(1))[0, COLUMNS.index("real_sign")].item())
+    assert len(set(signs)) == 1

@@ -28,6 +28,8 @@ _HOPELESS: Final = 20.0  # loss of G, nats: D is e^20 : 1 sure that its pictures
 _WORRYING: Final = 8.0
 _RISE: Final = 1.2  # of the loss of G, second half of the history / first half
 
+_OVERFLOWS: Final = 0.03  # of the steps; one in sixteen is every step with R1
+
 _EXPLODED: Final = 50.0  # × the median of what the loss was before
 _LOSS_FLOOR: Final = 1.0  # nats; medians below count as this
 _LOSSES: Final = ("loss_G", "loss_D")  # regularizers swing by themselves
@@ -52,6 +54,7 @@ class Limits(NamedTuple):
 _LIMITS: Final = {
     "losses": Limits(warn=1, stop=2, nimg=0),
     "explosion": Limits(warn=1, stop=5, nimg=10_000),
+    "gradients": Limits(warn=1, stop=20, nimg=10_000),
     "D wins": Limits(warn=10, stop=50, nimg=100_000),
     "collapse": Limits(warn=5, stop=25, nimg=100_000),
 }
@@ -120,6 +123,7 @@ class Health:
         signs = {
             "losses": self._strange_losses(record),
             "explosion": self._explosion(record),
+            "gradients": _strange_gradients(record),
             "D wins": self._d_wins(record),
         }
         if pictures is not None:  # a tick without a grid tells nothing about the pictures
@@ -218,6 +222,10 @@ _ADVICE: Final = {
         "Usual causes: a learning rate that is too high, or 16-bit numbers that overflow. Halve "
         f"`G_lr` and `D_lr` in `live.json`, or set `network.half` to off; then {_BACK}."
     ),
+    "gradients": (
+        "Usual causes: 16-bit numbers that overflow, or R1 too strong for them. Set `network.half` "
+        f"to off; then {_BACK}."
+    ),
     "explosion": (
         "Usual causes: a learning rate that is too high, or R1 too weak. Halve both rates or "
         f"double `r1_gamma` in `live.json`; then {_BACK}."
@@ -232,6 +240,13 @@ _ADVICE: Final = {
         f"`G_lr` in `live.json`; then {_BACK}."
     ),
 }
+
+
+def _strange_gradients(record: Tick) -> str | None:
+    share = record.losses.get("not_finite", 0.0)
+    if share < _OVERFLOWS:
+        return None
+    return f"gradients were not finite in {share:.0%} of the steps, and left out"
 
 
 def _at(record: Tick) -> str:
