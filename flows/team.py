@@ -104,7 +104,9 @@ class Team:
                 self._show_asides()
             return code
         if self._asked is not None and code == -signal.SIGTERM:
-            sys.stderr.write("stopped before training began; the same command begins anew\n")
+            sys.stderr.write(
+                "stopped before there was anything to save; the same command begins anew\n"
+            )
             return 128 + self._asked
         if self._asked is not None and code == -signal.SIGINT:
             sys.stderr.write(f"stopped before it was saved; {_GOES_ON}\n")

@@ -89,7 +89,7 @@ def test_who_is_stopped_before_training_began_says_so(
 ) -> None:
     code = TRAINER.replace("signal.signal", "(lambda *_: None)")
     assert outcome(code, str(tmp_path), signals=(signal.SIGTERM,)) == 128 + signal.SIGTERM
-    assert "stopped before training began; the same command" in capfd.readouterr().err
+    assert "stopped before there was anything to save; the same command" in capfd.readouterr().err
 
 
 def test_one_that_fails_ends_the_others_and_tells_why(
