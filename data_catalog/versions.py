@@ -223,7 +223,8 @@ def load_version(catalog: Catalog, version: int | None = None) -> Version:
         return known[max(known)]
     if version not in known:
         raise VersionNotFoundError(
-            f"{catalog.root.url} has no version {version}; there are {sorted(known)}"
+            f"{catalog.root.url} has no version {version}; "
+            f"there are {', '.join(map(str, sorted(known)))}"
         )
     return known[version]
 

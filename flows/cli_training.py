@@ -130,13 +130,16 @@ def metrics(
         str | None, typer.Option(help="Name of a snapshot; the newest otherwise.")
     ] = None,
     metric: Annotated[
-        list[str] | None, typer.Option(help="Which one; repeatable. All that can be otherwise.")
+        list[str] | None,
+        typer.Option(help="Which one; repeatable. Otherwise the usual ones, see the docs."),
     ] = None,
     count: Annotated[int | None, typer.Option(min=1, help="Pictures that are generated.")] = None,
     inception: Annotated[
         Path | None, typer.Option(help="File with the weights of Inception.")
     ] = None,
     lpips: Annotated[Path | None, typer.Option(help="File with the weights of LPIPS.")] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Pictures at once.")] = 32,
+    seed: Annotated[int, typer.Option(min=0, help="Of what is generated.")] = 0,
     neighbours: Annotated[
         bool, typer.Option("--neighbours", help="Draw the nearest real pictures, too.")
     ] = False,
@@ -157,6 +160,8 @@ def metrics(
         ("--count", count),
         ("--inception", inception),
         ("--lpips", lpips),
+        ("--batch", batch),
+        ("--seed", seed),
         ("--device", device),
     ]
     options = [part for key, value in asked if value is not None for part in (key, str(value))]

@@ -195,7 +195,9 @@ def show_runs(runs: Sequence[RunSummary], folder: str) -> None:
         table.add_column(heading, no_wrap=True)
     table.add_column("metrics")
     for run in runs:
-        figures = ", ".join(f"{name} {value:.4g}" for name, value in run.newest_metrics().items())
+        known = run.newest_metrics()
+        leading = next((name for name in ("fid", "fd_own", *known) if name in known), None)
+        figures = f"{leading} {known[leading]:.4g}" if leading else ""
         table.add_row(
             escape(run.name),
             f"[{_STATUS[run.status]}]{run.status}[/]",

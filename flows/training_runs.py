@@ -32,7 +32,7 @@ from training.presets import PRESETS, resolve
 from training.runs.folder import RunFolder, VersionFacts
 from training.runs.record import read_run
 
-_PACKAGES: Final = ("torch", "safetensors", "tensorboard", "webdataset")
+_PACKAGES: Final = ("torch", "safetensors", "tensorboard")
 
 
 class EndedError(TrainingError):
@@ -197,10 +197,17 @@ def plan(config: DatasetConfig, options: TrainOptions) -> Start:
     arguments += ["--preset", preset] if told or saved is None else []
     for key, value in settings.items():
         arguments += ["--set", f"{key}={json.dumps(value)}"]
-    transfer = options.transfer or config.train.transfer
+    transfer = _transfer_from(options.transfer or config.train.transfer, models)
     arguments += ["--transfer", str(transfer)] if transfer is not None else []
     arguments += _cache(config)
     return Start(run, tuple(arguments), secrets_of(catalog), processes)
+
+
+def _transfer_from(source: Path | None, models: Path) -> Path | None:
+    """Give the folder to take weights from, which may be told by the name of a run."""
+    if source is None or source.exists() or not (models / source.name).is_dir():
+        return source
+    return models / source.name
 
 
 def plan_metrics(config: DatasetConfig, run: str, options: list[str]) -> Start:
@@ -224,7 +231,9 @@ def plan_metrics(config: DatasetConfig, run: str, options: list[str]) -> Start:
     record = read_run(folder)
     arguments = ["metrics", str(folder), *options]
     with contextlib.suppress(VersionNotFoundError):  # of another catalog: the run knows where
-        arguments += ["--version", load_version(catalog, record.version).path]
+        version = load_version(catalog, record.version)
+        if version.hash == record.version_hash:
+            arguments += ["--version", version.path]
     return Start(folder, (*arguments, *_cache(config)), secrets_of(catalog), 1)
 
 

@@ -30,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         request = _request(asked)
         # Late, since it imports torch: `--help` is quick.
-        from training.session import dry_run, train
+        from training.dry_run import dry_run
+        from training.session import train
 
         if asked.dry_run:
             dry_run(request, json_output=asked.json)

@@ -22,6 +22,9 @@ def exit_code(work: Callable[[], None]) -> int:
     except SetupError as error:
         say(f"error: {error}")
         return 2
+    except BrokenPipeError:  # whoever reads has seen enough
+        sys.stderr.close()
+        return 0
     except (TrainingError, OSError) as error:
         say(f"error: {error}")
         return 1

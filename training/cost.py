@@ -150,8 +150,13 @@ def memory_explained(
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    # The CPU's allocator and NVIDIA's libraries have no error of their own for it.
-    known = ("out of memory", "can't allocate memory", "ALLOC_FAILED")
+    # Allocators and libraries of processors and of NVIDIA have no error of their own for it.
+    known = (
+        "out of memory",
+        "can't allocate memory",
+        "ALLOC_FAILED",
+        "could not create a primitive",
+    )
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
         words in str(error) for words in known
     )

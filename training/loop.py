@@ -79,6 +79,7 @@ class Loop:
         self._total = round(self.config.run.total_kimg * 1000)
         self._tick_nimg = max(round(self.config.run.tick_kimg * 1000), 1)
         self._encoders = load_encoders(self.config.run.metrics) if self._measures else ()
+        self._told: list[str] = []
         self._stop = threading.Event()
         self._marked = time.perf_counter()
 
@@ -212,7 +213,9 @@ class Loop:
         self.progress.tick(record)
         wanted, messages = live.read(self.folder.live, self.trainer.live)
         for message in messages:
-            self._note(message)
+            if message not in self._told:  # a broken file is told of once, not at every tick
+                self._note(message)
+        self._told = messages
         last = record.cur_nimg >= self._total
         with_snapshot = self._crossed(self._tick_nimg * self.config.run.snapshot_ticks)
         seen = self._draw_grid()

@@ -103,10 +103,11 @@ def _automatic(config: TrainingConfig, size: tuple[int, int], gpus: int) -> dict
     side = 2 ** math.ceil(math.log2(max(size)))  # what a square network would be called
     usual = max(min(gpus * min(4096 // side, 32), 64), gpus)
     # Each GPU holds a whole group, where a preset asks for a large one.
-    batch = config.optimizer.batch or max(usual, gpus * (config.network.mbstd_group or 1))
+    groups = gpus * (config.network.mbstd_group or 1)
+    batch = config.optimizer.batch or -(-usual // groups) * groups
     at_once = config.optimizer.batch_gpu or max(batch // gpus, 1)
     lr = 0.002 if side >= 1024 else 0.0025
-    gamma = 0.0002 * pixels / batch
+    gamma = float(f"{0.0002 * pixels / batch:.6g}")
     values: dict[str, Any] = {
         "network": {
             "mapping_layers": 2,
@@ -151,9 +152,10 @@ def _check_batch(config: TrainingConfig, gpus: int) -> None:
             f"got {batch}{hint}"
         )
     if at_once % min(group, at_once):
+        fitting = max(n for n in range(1, group + 1) if at_once % n == 0)
         raise SetupError(
             f"`network.mbstd_group` must divide the {at_once} images at once on a GPU, got "
-            f"{group}; use {math.gcd(at_once, group)}, or another `optimizer.batch_gpu`"
+            f"{group}; use {fitting}, or another `optimizer.batch_gpu`"
         )
 
 

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import torch
 
 from training import distributed
-from training.build import Networks, build, half_type
+from training.build import Networks, build
 from training.config import TrainingConfig
-from training.cost import Cost, conv_flops_per_second, estimate, memory_explained
+from training.cost import memory_explained
 from training.data.check import check
 from training.data.remote import fetch
 from training.data.select import Selection, select
 from training.data.stream import Stream
 from training.distributed import Team
-from training.errors import SetupError, SnapshotError
+from training.errors import SetupError, ShardError, SnapshotError
 from training.loop import Loop
 from training.presets import PRESETS, overlay, resolve
 from training.request import Request
@@ -35,6 +35,7 @@ from training.runs.folder import (
     same_version,
 )
 from training.runs.folder import resumed as resumed_config
+from training.runs.record import RUN_FILE
 from training.runs.snapshots import Snapshot
 from training.shards import PublishedVersion
 from training.trainer import Trainer
@@ -70,67 +71,27 @@ def train(request: Request) -> RunRecord | None:
     """
     team = distributed.join(distributed.pick_device(_device(request)))
     say = _speaker(team)
+    is_new = not request.run.exists()
     try:
         folder = RunFolder(request.run)
         with folder.lock() if team.leads else contextlib.nullcontext():
             plan = _plan(request, folder, team, say)
             _prepare_torch(plan.config, team)
             return _train(request, plan, folder, team, say)
+    except (SetupError, ShardError):
+        if is_new and team.leads and not (request.run / RUN_FILE).exists():
+            shutil.rmtree(request.run, ignore_errors=True)  # nothing was begun
+        raise
     finally:
         distributed.leave()
 
 
-def dry_run(request: Request, *, json_output: bool = False) -> None:
-    """Show what would be trained, and what it would cost; nothing is written."""
+def plan_only(request: Request) -> tuple[Plan, torch.device]:
+    """Give what would be trained, and on what; the run's folder stays as it is."""
     device = distributed.pick_device(_device(request))
     team = Team(0, distributed.world_size(), device)
     saved = _read_saved(request.run)
-    plan = _plan_of(request, saved, None, team, _speaker(team))
-    cost = estimate(plan.config, plan.facts.size, len(plan.selection.classes), device)
-    speed = conv_flops_per_second(device, half_type(plan.config.network, device))
-    told = describe_cost(plan, cost, speed, device)
-    if json_output:
-        content = {"config": plan.config.model_dump(mode="json"), "cost": told}
-        sys.stdout.write(json.dumps(content) + "\n")
-        return
-    sys.stdout.write(describe(plan.config) + "\n\n")
-    width = max(map(len, told))
-    sys.stdout.writelines(f"{name:<{width}}  {value}\n" for name, value in told.items())
-
-
-def describe(config: TrainingConfig) -> str:
-    """Write a configuration as TOML, as it can be put into `nonesuch.toml` below `[train]`."""
-    lines = [f"preset = {json.dumps(config.preset)}"]
-    for section, values in config.model_dump(mode="json", exclude={"preset"}).items():
-        lines += ["", f"[train.{section}]"]
-        lines += [f"{key} = {json.dumps(v)}" for key, v in values.items() if v is not None]
-    return "\n".join(lines)
-
-
-def describe_cost(
-    plan: Plan, cost: Cost, conv_speed: float, device: torch.device
-) -> dict[str, Any]:
-    """Give what a dry run tells, by name."""
-    height, width = plan.facts.size
-    floor = cost.flops_per_image * 1000 / conv_speed
-    total = floor * plan.config.run.total_kimg
-    return {
-        "version": f"{plan.facts.version} ({plan.facts.version_hash[:12]})",
-        "pictures": f"{len(plan.selection):,} of {len(plan.selection.index):,}, "
-        f"{height}×{width} (height × width)",
-        "inverted": "yes" if plan.facts.inverted else "no",
-        "mirrored": "half of the time"
-        if plan.config.data.mirror
-        else "no: mirrored text and logos would be learned; data.mirror=true where that is right",
-        "G parameters": f"{cost.G_parameters:,}",
-        "D parameters": f"{cost.D_parameters:,}",
-        "GFLOP an image, G and D forward": f"{cost.G_flops / 1e9:.2f} and {cost.D_flops / 1e9:.2f}",
-        "GFLOP an image, training": f"{cost.flops_per_image / 1e9:.1f}",
-        "memory on each GPU, about": f"{cost.memory / 1e9:.2f} GB",
-        "s/kimg, at least": f"{floor:.3g} (plain convolutions reach "
-        f"{conv_speed / 1e12:.3g} TFLOP/s on this {device.type})",
-        "time in all, at least": f"{total / 3600:.3g} h for {plan.config.run.total_kimg:g} kimg",
-    }
+    return _plan_of(request, saved, None, team, _speaker(team)), device
 
 
 def _train(
@@ -170,9 +131,14 @@ def _train(
             say(f"going on from {snapshot.path}")
     if snapshot is None and plan.saved is None and team.leads:
         folder.live.unlink(missing_ok=True)  # what an aborted start left
+    if snapshot is not None and request.transfer is not None:
+        say(f"note: --transfer counts for a new run only; this one goes on from {snapshot.path}")
+    if trainer.cur_nimg >= round(config.run.total_kimg * 1000) and snapshot is not None:
+        return _already_there(plan, folder, team, trainer.cur_nimg / 1000, say)
     if team.leads and not folder.live.exists():
         live.write_initial(folder.live, trainer.live)
-    trainer.warm_up(say)
+    with memory_explained(config, size, classes, team.device):
+        trainer.warm_up(say)
     with Stream(
         plan.version,
         plan.selection,
@@ -189,6 +155,17 @@ def _train(
         if snapshot is not None:
             loop.restore(snapshot.values)
         return loop.run()
+
+
+def _already_there(
+    plan: Plan, folder: RunFolder, team: Team, kimg: float, say: Say
+) -> RunRecord | None:
+    say(f"{folder.path} has been trained on its {kimg:g} kimg; `--kimg` beyond that goes on")
+    if not team.leads:
+        return None
+    if plan.saved is not None:  # a smaller total is nothing to remember
+        folder.write_config(plan.saved, plan.facts)
+    return folder.update(status="finished")
 
 
 def _newest(folder: RunFolder, say: Say) -> Snapshot | None:
@@ -261,9 +238,13 @@ def _begins_anew(request: Request) -> bool:
 def _asked(
     request: Request, saved: TrainingConfig, size: tuple[int, int], gpus: int
 ) -> TrainingConfig:
-    if request.preset is None or request.preset == saved.preset:
-        return overlay(saved, request.overrides, gpus=gpus)
-    return resolve(request.preset, request.overrides, size=size, gpus=gpus)
+    if request.preset not in (None, saved.preset):
+        resolve(request.preset or "", {}, size=size, gpus=1)  # a typing error comes first
+        raise SetupError(
+            f"`preset` is {saved.preset!r} in this run and cannot change, got {request.preset!r}; "
+            "train in another folder (--run), and start from this run's networks (--transfer)"
+        )
+    return overlay(saved, request.overrides, gpus=gpus)
 
 
 def _open_version(
@@ -317,7 +298,10 @@ def _facts(request: Request, version: PublishedVersion, selection: Selection) ->
 
 def _transfer(source: Path, networks: Networks, facts: VersionFacts) -> str:
     """Take over weights of another run; both generators begin as its average."""
-    snapshot = snapshots.load_weights(snapshots.find(source))
+    try:
+        snapshot = snapshots.load_weights(snapshots.find(source))
+    except SnapshotError as error:
+        raise SetupError(f"`--transfer`: {error}") from error
     prefixed = dict(snapshot.tensors)
     report = transfer.transfer(prefixed, {"G_ema": networks.G, "D": networks.D})
     transfer.transfer(prefixed, {"G_ema": networks.G_ema})

@@ -166,7 +166,7 @@ def test_relativistic_pairing_has_r2_as_strong_as_r1() -> None:
             "tiny",
             {"optimizer": {"batch": 12}, "network": {"mbstd_group": 5}},
             1,
-            "`network.mbstd_group` must divide the 12 images at once on a GPU, got 5; use 1",
+            "`network.mbstd_group` must divide the 12 images at once on a GPU, got 5; use 4",
         ),
         ("tiny", {}, 0, "GPUs must be at least 1, got 0"),
     ],

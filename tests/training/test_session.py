@@ -25,11 +25,11 @@ from tests.training.support import (
     version_of_pictures,
 )
 from training.command import main
+from training.dry_run import describe, dry_run
 from training.presets import resolve
 from training.request import Request
 from training.runs import snapshots
 from training.runs.record import read_run
-from training.session import describe, dry_run
 
 
 @pytest.fixture(scope="module")
@@ -73,11 +73,11 @@ def test_a_dry_run_tells_all_and_writes_nothing(
     out, err = capsys.readouterr()
     assert err == ""
     for words in (
-        "20 of 20, 16×12 (height × width)",
+        "20 of 20, 12×16 (width × height)",
         "no: mirrored text and logos would be learned",
-        "G parameters",
-        "memory on each GPU, about",
-        "s/kimg, at least",
+        "parameters",
+        "memory on each GPU",
+        "at least",
     ):
         assert words in out
     assert not (tmp_path / "run").exists()
@@ -101,7 +101,10 @@ def test_its_json_is_the_whole_of_it(version: Path, capsys: pytest.CaptureFixtur
     assert told["config"] == resolve("tiny", overrides, size=(16, 12), gpus=1).model_dump(
         mode="json"
     )
-    assert told["cost"]["pictures"] == "20 of 20, 16×12 (height × width)"
+    cost = told["cost"]
+    assert (cost["pictures"], cost["width"], cost["height"]) == (20, 12, 16)
+    assert cost["sec_per_kimg"] > 0
+    assert cost["seconds"] == pytest.approx(cost["sec_per_kimg"] * 100)
 
 
 def test_of_a_run_that_exists_it_shows_how_it_would_go_on(
@@ -152,7 +155,7 @@ def test_another_preset_is_refused(
     version: Path, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     told = said(capsys, arguments(version, run, preset="sneaker"), 2)
-    assert "`optimizer.batch` is 8 in this run and cannot change, got 20" in told
+    assert "`preset` is 'tiny' in this run and cannot change, got 'sneaker'" in told
 
 
 def test_a_version_of_another_size_is_refused(
@@ -186,10 +189,10 @@ def test_gamma_of_a_begun_run_is_changed_elsewhere(
 def test_a_start_that_saved_nothing_binds_nobody(
     version: Path, larger: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The first start fails after its settings were written, the second asks for others."""
+    """The first start is killed before its first snapshot, the second asks for other settings."""
     run = tmp_path / "run"
-    failing = arguments(version, run, "--transfer", str(tmp_path / "nothing"))
-    said(capsys, failing, 1)
+    said(capsys, arguments(version, run, total_kimg=0), 0)
+    shutil.rmtree(run / "snapshots")
     assert (run / "config.json").exists()
     line = arguments(larger, run, total_kimg=0.016, batch=4, G_lr=0.001, mode="off")
     told = said(capsys, line, 0)
@@ -207,7 +210,8 @@ def test_the_same_command_after_a_start_that_saved_nothing(
     version: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = tmp_path / "run"
-    said(capsys, arguments(version, run, "--transfer", str(tmp_path / "no"), total_kimg=0), 1)
+    said(capsys, arguments(version, run, total_kimg=0), 0)
+    shutil.rmtree(run / "snapshots")
     assert "begins anew" not in said(capsys, arguments(version, run, total_kimg=0), 0)
     # Without settings of its own, a start takes those of the one before.
     shutil.rmtree(run / "snapshots")
@@ -309,3 +313,46 @@ def test_the_way_a_run_is_kept(begun: Path) -> None:
     assert values["version_hash"] == read_run(begun).version_hash
     assert values["config"]["preset"] == "tiny"
     assert read_run(begun).pid != os.getpid()
+
+
+# -- what a user would trip over ------------------------------------------------------------------
+
+
+def test_a_run_that_has_its_total_says_so_and_keeps_it(
+    version: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    assert main(arguments(version, run)) == 0
+    before = (run / "config.json").read_text()
+    names = snapshots.names(run / "snapshots")
+    capsys.readouterr()
+    assert main(arguments(version, run, "--kimg", "0.01")) == 0
+    assert "has been trained on its 0.08 kimg; `--kimg` beyond that" in capsys.readouterr().err
+    assert (run / "config.json").read_text() == before
+    assert snapshots.names(run / "snapshots") == names
+
+
+def test_a_start_that_is_refused_leaves_no_folder(version: Path, tmp_path: Path) -> None:
+    for wrong in (["--tag", "unknown"], ["--freeze-d", "1"], ["--transfer", str(tmp_path)]):
+        assert main([*arguments(version, tmp_path / "run"), *wrong]) == 2
+        assert not (tmp_path / "run").exists()
+
+
+def test_a_transfer_into_a_run_that_goes_on_is_told_of(
+    version: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    assert main(arguments(version, run)) == 0
+    assert main([*arguments(version, run), "--transfer", str(run)]) == 0
+    assert "--transfer counts for a new run only" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("gpus", [1, 2, 8])
+@pytest.mark.parametrize("size", [(64, 48), (128, 128), (512, 384)])
+def test_every_gpu_of_a_preset_holds_whole_groups(gpus: int, size: tuple[int, int]) -> None:
+    for preset in ("sneaker", "stylegan2-ext"):
+        config = resolve(preset, {}, size=size, gpus=gpus)
+        at_once, group = config.optimizer.batch_gpu, config.network.mbstd_group
+        assert at_once is not None
+        assert group is not None
+        assert at_once % group == 0

@@ -92,6 +92,8 @@ def _figures(record: Tick) -> list[str]:
 
 
 def _kimg(nimg: int) -> str:
+    if nimg < 10_000:
+        return f"{nimg / 1000:.3f}".rstrip("0").removesuffix(".")
     return f"{nimg / 1000:.1f}".removesuffix(".0")
 
 
