@@ -75,13 +75,15 @@ def train(request: Request) -> RunRecord | None:
     try:
         folder = RunFolder(request.run)
         with folder.lock() if team.leads else contextlib.nullcontext():
-            plan = _plan(request, folder, team, say)
-            _prepare_torch(plan.config, team)
-            return _train(request, plan, folder, team, say)
-    except (SetupError, ShardError):
-        if is_new and team.leads and not (request.run / RUN_FILE).exists():
-            shutil.rmtree(request.run, ignore_errors=True)  # nothing was begun
-        raise
+            try:
+                plan = _plan(request, folder, team, say)
+                _prepare_torch(plan.config, team)
+                return _train(request, plan, folder, team, say)
+            except (SetupError, ShardError):
+                # Nothing was begun. Under the lock, so that it is nobody else's folder.
+                if is_new and team.leads and not (request.run / RUN_FILE).exists():
+                    shutil.rmtree(request.run, ignore_errors=True)
+                raise
     finally:
         distributed.leave()
 
@@ -208,6 +210,12 @@ def _plan_of(
     if config is None or facts is None or _begins_anew(request):
         preset = request.preset or (config.preset if config else "stylegan2-ada")
         fresh = resolve(preset, request.overrides, size=version.shape, gpus=team.world)
+        if request.transfer is not None and "ema_ramp" not in request.overrides.get(
+            "optimizer", {}
+        ):
+            # The average begins as a good one, which an early G must not replace.
+            optimizer = fresh.optimizer.model_copy(update={"ema_ramp": None})
+            fresh = fresh.model_copy(update={"optimizer": optimizer})
         if config not in (None, fresh):
             say("nothing of this run was saved yet: it begins anew with what is asked for now")
         selection = selection_of(fresh)

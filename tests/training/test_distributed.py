@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from training.runs.record import read_run
 
 # Rounding differs with how a batch is cut up, and the first steps of Adam look at the sign of a
 # gradient alone: where it is no more than rounding, they go astray. A larger eps keeps them calm.
-CALM = {
+CALM: dict[str, Any] = {
     "eps": 1e-3,
     "mbstd_group": 2,
     "total_kimg": 0.128,
@@ -88,7 +89,7 @@ def assert_close(run: Path, other: Path, tolerance: float) -> None:
     tensors = tensors_of(other)
     for name, value in tensors_of(run).items():
         torch.testing.assert_close(
-            value, tensors[name], rtol=tolerance, atol=tolerance, msg=lambda m, n=name: f"{n}: {m}"
+            value, tensors[name], rtol=tolerance, atol=tolerance, msg=partial("{}: {}".format, name)
         )
 
 

@@ -12,6 +12,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,7 @@ from training.runs.record import is_alive, read_run
 
 # NONESUCH_KILLS=20 takes more of them, which is half a minute longer.
 MOMENTS = int(os.environ.get("NONESUCH_KILLS", "3"))
-LONG = {"total_kimg": 0.16, "tick_kimg": 0.032, "snapshot_ticks": 2}
+LONG: dict[str, Any] = {"total_kimg": 0.16, "tick_kimg": 0.032, "snapshot_ticks": 2}
 """20 steps, 5 ticks, 3 snapshots."""
 
 
@@ -46,7 +47,7 @@ class Undisturbed:
     run: Path
     seconds: float
 
-    def line(self, run: Path, **settings: object) -> list[str]:
+    def line(self, run: Path, **settings: Any) -> list[str]:
         return arguments(self.version, run, **(LONG | settings))
 
 

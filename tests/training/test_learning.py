@@ -50,7 +50,8 @@ def disc(colour: int, rng: np.random.Generator) -> Pixels:
     centre = rng.uniform(SIDE / 2 - 1, SIDE / 2, 2)
     distance = np.hypot(y - centre[0], x - centre[1])
     inside = np.clip(0.3 * SIDE - distance + 0.5, 0, 1)[..., None]
-    return (BACKGROUND * (1 - inside) + COLOURS[colour] * inside).round().astype(np.uint8)
+    pixels: Pixels = (BACKGROUND * (1 - inside) + COLOURS[colour] * inside).round().astype(np.uint8)
+    return pixels
 
 
 def discs() -> list[Pixels]:

@@ -103,9 +103,14 @@ def test_a_finished_run_stays_as_it_is(version: Path, run: Path, begun: Path) ->
 def test_ticks_that_are_shorter_than_a_step_still_lead_to_snapshots(
     version: Path, tmp_path: Path
 ) -> None:
-    """Each step passes 8 ticks of 1 image: one in 3 of which has a number that 5 divides."""
+    """Each step passes eight ticks of one image, and a snapshot is due at every 20th tick."""
     run = tmp_path / "run"
-    settings = {"tick_kimg": 0.001, "snapshot_ticks": 20, "total_kimg": 0.048, "pl_weight": 0}
+    settings: dict[str, Any] = {
+        "tick_kimg": 0.001,
+        "snapshot_ticks": 20,
+        "total_kimg": 0.048,
+        "pl_weight": 0,
+    }
     trained(arguments(version, run, **settings), tmp_path / "log")
     assert [row["tick"] for row in ticks_of(run)] == [8, 16, 24, 32, 40, 48]
     found = snapshots.names(run / "snapshots")
@@ -240,7 +245,12 @@ def test_what_may_be_astray_takes_no_good_snapshot_away(
 ) -> None:
     """The rate is in force after the third tick; the fourth warns, the fifth ends it."""
     change(run, G_lr=1e30)
-    settings = {"total_kimg": 0.16, "snapshot_ticks": 1, "keep_last": 1, "keep_every": 0}
+    settings: dict[str, Any] = {
+        "total_kimg": 0.16,
+        "snapshot_ticks": 1,
+        "keep_last": 1,
+        "keep_every": 0,
+    }
     started = start(arguments(version, run, **settings), tmp_path / "log")
     assert started.ended() == 1, started.said()
     assert "warning: at 0.1 kimg not finite: loss_" in started.said()

@@ -241,6 +241,10 @@ def test_both_generators_begin_as_the_average(begun: Path, version: Path, tmp_pa
     assert f"starting from {begun}/snapshots/kimg-000000.032: {total} of {total} tensors" in said
     assert found["ada.p"] == 0
     assert read_run(run).cur_nimg == 0
+    # A good average is not given up for an early generator, now or when the run goes on.
+    assert json.loads((run / "config.json").read_text())["config"]["optimizer"]["ema_ramp"] is None
+    trained([str(version), "--run", str(run), "--kimg", "0.016"], tmp_path / "log2")
+    assert json.loads((run / "config.json").read_text())["config"]["optimizer"]["ema_ramp"] is None
 
 
 def test_another_size_with_labels_takes_over_what_fits(
