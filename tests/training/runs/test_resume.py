@@ -63,7 +63,7 @@ def test_what_would_make_it_another_run_is_named(section: str, key: str, value: 
         ("run", "metrics", ("fid",)),
         ("run", "device", "cpu"),
         ("data", "workers", 4),
-        ("speed", "compile", "off"),
+        ("speed", "compile", True),
         ("speed", "tf32", False),
         ("network", "half", "bfloat16"),
         ("optimizer", "batch_gpu", 4),
