@@ -27,6 +27,7 @@ from training.gradients import FlatGradients
 from training.graphs import Graphed
 from training.phases import Phases
 from training.runs.live import Live
+from training.watch.grids import to_tensor
 
 COLUMNS: Final = (
     "loss_G",
@@ -175,7 +176,8 @@ class Trainer:
             Rows `rank`, `rank + world`, … of the global batch, on the team's device.
         labels : Tensor of shape (batch / world,), int64, or None
         """
-        real = _normalized(pictures, self._channels_last)
+        layout = torch.channels_last if self._channels_last else torch.contiguous_format
+        real = to_tensor(pictures.contiguous(memory_format=layout))
         loss = self.config.loss
         self._row, self._noted = torch.full_like(self._row, torch.nan), set()
         self._train_G(real, labels)
@@ -477,12 +479,6 @@ class Trainer:
             trained = {id(p) for p in self._trained[prefix]}
             named[prefix] = {n: p for n, p in module.named_parameters() if id(p) in trained}
         return named
-
-
-def _normalized(pictures: Tensor, channels_last: bool) -> Tensor:
-    """Bring uint8 to float32 in [-1, 1]."""
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    return pictures.to(torch.float32, memory_format=layout) / 127.5 - 1
 
 
 def _first_line(error: Exception) -> str:

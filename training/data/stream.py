@@ -224,11 +224,6 @@ def pictures(
         _end(batches)
 
 
-def sample_key(index: SampleIndex, number: int) -> str:
-    """Key of a sample of an index."""
-    return index.key(number)
-
-
 def _wanted(order: Order, *, batch: int, rank: int, world: int, start: int) -> Iterator[_Wanted]:
     step = start
     while True:

@@ -5,7 +5,6 @@ from training.networks.generator import Generator, Synthesis
 from training.networks.layers import Conv, Dense, normalize_2nd_moment
 from training.networks.mapping import Mapping
 from training.networks.size import Pyramid, Size, channels, pyramid
-from training.networks.summary import SummaryRow, parameter_count, parameter_summary
 
 __all__ = [
     "Conv",
@@ -15,12 +14,9 @@ __all__ = [
     "Mapping",
     "Pyramid",
     "Size",
-    "SummaryRow",
     "Synthesis",
     "channels",
     "minibatch_std",
     "normalize_2nd_moment",
-    "parameter_count",
-    "parameter_summary",
     "pyramid",
 ]

@@ -28,7 +28,7 @@ from training.config import DataConfig
 from training.data.check import check
 from training.data.reader import PictureReader
 from training.data.select import Selection, select
-from training.data.stream import Batch, Stream, pictures, sample_key
+from training.data.stream import Batch, Stream, pictures
 from training.errors import SetupError, ShardError
 from training.shards import PublishedVersion
 
@@ -286,7 +286,7 @@ def test_pictures_come_as_they_are_asked_for(version: PublishedVersion, workers:
     found = list(pictures(version, index, wanted, batch=2, workers=workers))
     assert [len(batch) for batch in found] == [2, 2, 1]
     assert [n for batch in found for n in numbers(Batch(batch, None))] == [7, 2, 9, 2, 0]
-    assert [sample_key(index, int(n)) for n in wanted[:2]] == ["key-007", "key-002"]
+    assert [index.key(int(n)) for n in wanted[:2]] == ["key-007", "key-002"]
 
 
 def test_no_pictures_are_no_batches(version: PublishedVersion) -> None:

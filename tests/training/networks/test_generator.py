@@ -12,7 +12,7 @@ from torch import Tensor
 
 from training.config import NetworkConfig
 from training.errors import SetupError
-from training.networks import Generator, Mapping, parameter_count, parameter_summary
+from training.networks import Generator, Mapping
 from training.networks.layers import StyledConv, ToRGB, normalize_2nd_moment
 
 Size = tuple[int, int]
@@ -260,15 +260,6 @@ def test_path_length_is_twice_differentiable() -> None:
     with torch.no_grad():
         weight += step
     torch.testing.assert_close(length() - before, (slope * step).sum(), atol=0, rtol=1e-3)
-
-
-def test_summary_counts_every_parameter_once() -> None:
-    G = Generator(small(), (16, 12), labels=2)
-    rows = parameter_summary(G)
-    assert sum(row.parameters for row in rows) == parameter_count(G)
-    by_name = {row.name: row for row in rows}
-    assert by_name["synthesis.levels.8x6.conv0"].shape == (16, 16, 3, 3)
-    assert by_name["synthesis.levels.8x6.conv0"].parameters == 16 * 16 * 9 + 16 + 1
 
 
 def _assert(truth: bool) -> None:
