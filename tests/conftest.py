@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from numpy.typing import NDArray
 
 # Pure tests must not start a Prefect server by accident; flow tests start one on purpose.
@@ -16,6 +17,10 @@ os.environ.setdefault("DO_NOT_TRACK", "1")
 # Tests run in as many processes as there are processors: threads of torch, which wait by spinning,
 # would take them from each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# How fast a machine is decides no test.
+settings.register_profile("nonesuch", deadline=None)
+settings.load_profile("nonesuch")
 
 Pixels = NDArray[np.uint8]
 

@@ -97,6 +97,7 @@ class Loop:
         """Train to the end, or until a signal to stop; give the record in the first process."""
         if not self.team.leads:
             with self._signals(), self._memory_explained():
+                self.team.wait()
                 self._steps()
             return None
         self.folder.begin(self.config, self.facts, self.trainer.cur_nimg)
@@ -104,6 +105,7 @@ class Loop:
         self.progress = Progress(self._total)
         try:
             with self._signals(), self._memory_explained():
+                self.team.wait()  # until none of them would die of a signal to stop
                 status, reason = self._lead()
             self.journal.close()
         except BaseException as error:

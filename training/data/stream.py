@@ -209,17 +209,15 @@ def pictures(
     ShardError
         If one cannot be read or decoded; its shard and key are named.
     """
-    chunks = (indices[start : start + batch] for start in range(0, len(indices), batch))
+    starts = range(0, len(indices), batch)
+    chunks = (indices[start : start + batch] for start in starts)
     wanted = ((chunk, np.zeros(len(chunk), np.bool_)) for chunk in chunks)
     reader = PictureReader(version, index)
     batches = _decoding(_Pictures(reader, None), wanted, workers, pin_memory=False)
     try:
-        while True:
-            try:
-                found = _or_raise(batches)
-            except StopIteration:
-                return
-            yield found.pixels
+        # Counted: how the processes end after the last picture is of no interest.
+        for _ in starts:
+            yield _or_raise(batches).pixels
     finally:
         _end(batches)
 
@@ -267,6 +265,8 @@ def _begin_worker(number: int) -> None:
 def _or_raise(batches: Iterator[Batch | str]) -> Batch:
     try:
         found = next(batches)
+    except (ConnectionError, EOFError) as error:  # killed while it handed over what it had decoded
+        raise SetupError(_KILLED) from error
     except RuntimeError as error:
         if _tells_of_killed(error):
             raise SetupError(_KILLED) from error
