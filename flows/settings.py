@@ -30,6 +30,10 @@ from curation.ingest.sources import SourceConfig, check_names
 from curation.ingest.web.settings import WebSettings
 from curation.judging import Rules
 from curation.recipe import Limits, Recipe
+from flows.compute_settings import ComputeConfig
+from flows.loop_settings import LoopConfig, Schedules, ServerConfig
+from flows.rank_settings import RankConfig
+from flows.split_settings import MatrixConfig, SplitConfig, check_splits
 from flows.train_settings import TrainConfig
 from review_ui.settings import ReviewConfig
 
@@ -86,7 +90,16 @@ class DatasetConfig(Section):
     rules: Rules = Rules()
     duplicates: DuplicateRules = DuplicateRules()
     publish: Publishing = Publishing()
+    splits: tuple[SplitConfig, ...] = Field(
+        (), description="parts of the set that are published as versions of their own"
+    )
     train: TrainConfig = TrainConfig()
+    matrix: MatrixConfig = MatrixConfig()
+    rank: RankConfig = RankConfig()
+    schedules: Schedules = Schedules()
+    loop: LoopConfig = LoopConfig()
+    server: ServerConfig = ServerConfig()
+    compute: ComputeConfig = ComputeConfig()
     run: Running = Running()
     review: ReviewConfig = ReviewConfig()
 
@@ -104,6 +117,18 @@ class DatasetConfig(Section):
     def _names_differ(cls, sources: tuple[SourceConfig, ...]) -> tuple[SourceConfig, ...]:
         check_names(sources)
         return sources
+
+    @model_validator(mode="after")
+    def _splits_exist(self) -> DatasetConfig:
+        check_splits(self.splits)
+        known = [split.name for split in self.splits]
+        for name in self.matrix.splits:
+            if name not in known:
+                raise ValueError(
+                    f"`matrix.splits` must name splits of [[splits]], got {name!r}; "
+                    f"there are {', '.join(known) or 'none'}"
+                )
+        return self
 
     @model_validator(mode="after")
     def _cascade_exists(self) -> DatasetConfig:
@@ -190,10 +215,14 @@ def parse(raw: dict[str, Any], *, name: str, folder: Path) -> DatasetConfig:
                 f"{source.name!r}, which would take in its own catalog; put it somewhere else"
             )
     dataset = config.dataset.model_copy(update={"root": root})
-    review = config.review.at(folder)
-    return config.model_copy(
-        update={"dataset": dataset, "sources": sources, "train": train, "review": review}
-    )
+    moved = {
+        "dataset": dataset,
+        "sources": sources,
+        "train": train,
+        "review": config.review.at(folder),
+        "server": config.server.at(folder, root),
+    }
+    return config.model_copy(update=moved)
 
 
 def _with_cascade(raw: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -14,7 +14,11 @@ from curation.ingest.folder import FolderConfig
 from curation.ingest.web.settings import ShopConfig, WebSettings, is_one_url
 from curation.judging import Rules
 from curation.recipe import Detector, Limits, Recipe
+from flows.compute_settings import ComputeConfig
+from flows.loop_settings import LoopConfig, Schedules, ServerConfig
+from flows.rank_settings import RankConfig
 from flows.settings import Publishing, Running
+from flows.split_settings import MatrixConfig, SplitConfig
 from flows.train_settings import SETTINGS, TrainConfig
 from review_ui.settings import ReviewConfig
 
@@ -70,6 +74,18 @@ _TRAIN_EXAMPLES: Final[Mapping[str, str]] = {
     "fold": '"1/5"',
 }
 
+_LOOP_EXAMPLES: Final[Mapping[str, str]] = {
+    "rebuild": '"0 3 * * *"',
+    "publish": '"0 5 * * 1"',
+    "train": '"0 6 * * 1"',
+    "rank": '"0 4 * * *"',
+    "home": '"prefect"',
+    "address": '"tcp://scheduler:8786"',
+    "tags": '["pov"]',
+    "labels": '["shoe"]',
+    "where": '{ source = "shop-.*" }',
+}
+
 # `margin_top` is what it would be by default.
 _DETECTOR: Final = Detector(cascade="haarcascade_frontalface_default", margin_top=0.6)
 
@@ -110,7 +126,20 @@ def render(name: str, root: str, place: str, *, web: Mapping[str, Any] | None = 
         ),
         "\n".join(["[duplicates]", *_keys(DuplicateRules(), commented=True)]),
         "\n".join(["[publish]", *_keys(Publishing(), commented=True)]),
+        "\n".join(
+            [
+                "# Parts of the set that are published as versions of their own, one entry each.",
+                "# [[splits]]",
+                *_optional(SplitConfig(name="pov"), set(), _LOOP_EXAMPLES),
+            ]
+        ),
         *_train(TrainConfig()),
+        "\n".join(["[matrix]", *_optional(MatrixConfig(), set())]),
+        "\n".join(["[rank]", *_keys(RankConfig(), commented=True)]),
+        "\n".join(["[schedules]", *_optional(Schedules(), set(), _LOOP_EXAMPLES)]),
+        "\n".join(["[loop]", *_keys(LoopConfig(), commented=True)]),
+        "\n".join(["[server]", *_optional(ServerConfig(), set(), _LOOP_EXAMPLES)]),
+        "\n".join(["[compute]", *_optional(ComputeConfig(), set(), _LOOP_EXAMPLES)]),
         "\n".join(["[review]", *_optional(ReviewConfig(), set())]),
         "\n".join(["[run]", *_keys(Running(), commented=True)]),
     ]

@@ -19,7 +19,11 @@ from curation.judging import Rule, Rules
 from curation.recipe import Detector, Limits, Recipe
 from data_catalog.schema import TABLES, Reason, Verdict
 from flows.cli import app
+from flows.compute_settings import ComputeConfig
+from flows.loop_settings import LoopConfig, Schedules, ServerConfig
+from flows.rank_settings import RankConfig
 from flows.settings import Dataset, DatasetConfig, Publishing, Running
+from flows.split_settings import MatrixConfig, SplitConfig
 from flows.train_settings import SETTINGS, TrainConfig
 from review_ui.settings import ReviewConfig
 
@@ -37,6 +41,12 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("publish", Publishing),
     ("train", TrainConfig),
     *((f"train.{name}", type(getattr(TrainConfig(), name))) for name in SETTINGS),
+    ("matrix", MatrixConfig),
+    ("rank", RankConfig),
+    ("schedules", Schedules),
+    ("loop", LoopConfig),
+    ("server", ServerConfig),
+    ("compute", ComputeConfig),
     ("review", ReviewConfig),
     ("run", Running),
 )
@@ -114,10 +124,15 @@ def test_every_key_of_a_source_is_documented(model: type[BaseModel]) -> None:
     assert [key for key in own if not re.search(rf"\b{key}\b", explained)] == []
 
 
+def test_every_key_of_a_split_is_documented() -> None:
+    text = section(read("configuration.md"), "[[splits]]")
+    assert [key for key in SplitConfig.model_fields if f"| `{key}` |" not in text] == []
+
+
 def test_every_section_is_documented() -> None:
     text = read("configuration.md")
     for name in DatasetConfig.model_fields:
-        heading = "## [[sources]]" if name == "sources" else f"## [{name}]"
+        heading = f"## [[{name}]]" if name in ("sources", "splits") else f"## [{name}]"
         assert f"\n{heading}\n" in text
 
 

@@ -149,7 +149,9 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
 
 def test_nothing_is_needed() -> None:
     config = parse({}, name="x", folder=HERE)
-    assert config.model_copy(update={"dataset": DatasetConfig().dataset}) == DatasetConfig()
+    placed = {"dataset": DatasetConfig().dataset, "server": DatasetConfig().server}
+    assert config.server.home == HERE / "data" / "prefect"
+    assert config.model_copy(update=placed) == DatasetConfig()
 
 
 def sections(model: type[BaseModel], prefix: tuple[str, ...] = ()) -> list[tuple[str, ...]]:

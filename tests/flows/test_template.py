@@ -15,7 +15,11 @@ from curation.ingest.folder import FolderConfig
 from curation.ingest.web.settings import ShopConfig, WebSettings
 from curation.judging import Rules
 from curation.recipe import Detector, Limits, Recipe
+from flows.compute_settings import ComputeConfig
+from flows.loop_settings import LoopConfig, Schedules, ServerConfig
+from flows.rank_settings import RankConfig
 from flows.settings import Dataset, DatasetConfig, Publishing, Running, parse_text
+from flows.split_settings import MatrixConfig, SplitConfig
 from flows.template import render
 from flows.train_settings import SETTINGS, TrainConfig
 from review_ui.settings import ReviewConfig
@@ -35,7 +39,8 @@ def test_it_loads_and_is_the_defaults() -> None:
     assert config.dataset.root == str(HERE / "data/shoes")
     (source,) = config.sources
     assert source == FolderConfig(name="pictures", path=str(HERE / "pictures"))
-    defaults = DatasetConfig(dataset=config.dataset, sources=config.sources)
+    defaults = DatasetConfig(dataset=config.dataset, sources=config.sources, server=config.server)
+    assert config.server == ServerConfig(home=HERE / "data/shoes/prefect")
     assert config == defaults
 
 
@@ -58,6 +63,13 @@ def test_every_key_of_every_section_is_shown() -> None:
         "publish": Publishing,
         "train": TrainConfig,
         **{f"train.{name}": type(getattr(TrainConfig(), name)) for name in SETTINGS},
+        "splits": SplitConfig,
+        "matrix": MatrixConfig,
+        "rank": RankConfig,
+        "schedules": Schedules,
+        "loop": LoopConfig,
+        "server": ServerConfig,
+        "compute": ComputeConfig,
         "review": ReviewConfig,
         "run": Running,
     }
@@ -87,6 +99,9 @@ DETECTOR = next(n for n in COMMENTED if "[recipe.detector]" in TEXT.splitlines()
 # The section's head and its `cascade`, which has no default, go with any of its keys.
 # A token for reviewers is refused without one for admins.
 TOKENS = tuple(n for n in COMMENTED if "token = " in TEXT.splitlines()[n])
+# So do a split's head and its name.
+SPLIT = next(n for n in COMMENTED if "[[splits]]" in TEXT.splitlines()[n])
+OF_SPLIT = {n for n in COMMENTED if SPLIT <= n <= SPLIT + len(SplitConfig.model_fields)}
 OF_DETECTOR = {n for n in COMMENTED if DETECTOR <= n <= DETECTOR + len(Detector.model_fields)}
 
 
@@ -95,6 +110,8 @@ OF_DETECTOR = {n for n in COMMENTED if DETECTOR <= n <= DETECTOR + len(Detector.
 def test_commented_keys_may_be_taken_in(chosen: set[int]) -> None:
     if chosen & OF_DETECTOR:
         chosen |= {DETECTOR, DETECTOR + 1}
+    if chosen & OF_SPLIT:
+        chosen |= {SPLIT, SPLIT + 1}
     if chosen & set(TOKENS):
         chosen |= set(TOKENS)
     lines = [
@@ -103,6 +120,7 @@ def test_commented_keys_may_be_taken_in(chosen: set[int]) -> None:
     ]
     config = of("\n".join(lines))
     assert (config.recipe.detector is not None) == bool(chosen & OF_DETECTOR)
+    assert len(config.splits) == bool(chosen & OF_SPLIT)
 
 
 def test_commented_keys_show_their_defaults() -> None:
@@ -113,6 +131,7 @@ def test_commented_keys_show_their_defaults() -> None:
     assert config.duplicates == DuplicateRules()
     assert config.publish == Publishing()
     assert config.run == Running()
+    assert (config.rank, config.loop) == (RankConfig(), LoopConfig())
     for name in SETTINGS:
         section = getattr(config.train, name)
         for key, default in getattr(TrainConfig(), name):

@@ -1,0 +1,27 @@
+"""The section `[rank]`: which networks judge the pictures, and how often each is asked."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class RankConfig(BaseModel):
+    """How `nonesuch rank` scores; what happens to the lowest and highest, `[rules]` says."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    on_rebuild: bool = Field(
+        True, description="a rebuild scores what is new, where a model is registered"
+    )
+    snapshots: int = Field(
+        3, ge=1, description="newest snapshots of a run that judge together, at most"
+    )
+    shuffles: int = Field(
+        8, ge=2, description="times each picture is judged, each among other companions"
+    )
+    batch: int = Field(64, ge=1, description="pictures at once")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="auto, cpu, cuda: auto: a GPU where there is one"
+    )
