@@ -16,6 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from curation.scorers import BY_PLACE, Scorer
 from data_catalog.schema import Reason, Verdict
 
 Action = Literal["reject", "flag", "off"]
@@ -241,6 +242,40 @@ class Colourway(Rule):
     action: Action = "flag"
 
 
+class UnlikeOthers(Rule):
+    """Among those whose nearest others are farthest off."""
+
+    reason = Reason.UNLIKE_OTHERS
+    meaning = "Hardly like anything else in the set."
+    bounds = {"min_percentile": (Scorer.DENSITY.place, "<")}
+    min_percentile: float = Field(
+        2.0, ge=0, le=100, description="place by likeness, 0 is the least like others"
+    )
+    action: Action = "flag"
+
+
+class LowDScore(Rule):
+    """Among the lowest by the discriminator's score."""
+
+    reason = Reason.LOW_D_SCORE
+    meaning = "Among the lowest by D score: the discriminator takes it for a fake."
+    bounds = {"min_percentile": (Scorer.DISCRIMINATOR.place, "<")}
+    min_percentile: float = Field(0.5, ge=0, le=100, description="place by score, 0 is the lowest")
+    action: Action = "flag"
+
+
+class HighDScore(Rule):
+    """Among the highest by the discriminator's score."""
+
+    reason = Reason.HIGH_D_SCORE
+    meaning = "Among the highest by D score: the discriminator is suspiciously sure of it."
+    bounds = {"max_percentile": (Scorer.DISCRIMINATOR.place, ">")}
+    max_percentile: float = Field(
+        99.8, ge=0, le=100, description="place by score, 100 is the highest"
+    )
+    action: Action = "flag"
+
+
 class Rules(BaseModel):
     """What happens to an item that breaks a rule."""
 
@@ -263,6 +298,9 @@ class Rules(BaseModel):
     near_duplicate: NearDuplicate = NearDuplicate()
     mirrored_copy: MirroredCopy = MirroredCopy()
     colourway: Colourway = Colourway()
+    unlike_others: UnlikeOthers = UnlikeOthers()
+    low_d_score: LowDScore = LowDScore()
+    high_d_score: HighDScore = HighDScore()
 
     def all(self) -> Iterator[Rule]:
         """Give every rule, in the order in which people read them."""
@@ -270,24 +308,44 @@ class Rules(BaseModel):
 
     def on_images(self) -> list[Rule]:
         """Give the rules that look at one image alone and are not off."""
-        return [
-            rule for rule in self.all() if rule.reason not in _OF_GROUPS and rule.action != "off"
-        ]
+        others = _OF_GROUPS | OF_SCORES.keys()
+        return [rule for rule in self.all() if rule.reason not in others and rule.action != "off"]
 
     def on_groups(self) -> list[Rule]:
         """Give the rules that compare an item with others and are not off."""
         return [rule for rule in self.all() if rule.reason in _OF_GROUPS and rule.action != "off"]
 
+    def on_scores(self, scorer: Scorer | None = None) -> list[Rule]:
+        """Give the rules on scores, of one scorer or of all, that are not off."""
+        return [
+            rule
+            for rule in self.all()
+            if rule.reason in OF_SCORES
+            and scorer in (None, OF_SCORES[rule.reason])
+            and rule.action != "off"
+        ]
+
 
 _OF_GROUPS: Final = frozenset(
     {Reason.PIXEL_DUPLICATE, Reason.NEAR_DUPLICATE, Reason.MIRRORED_COPY, Reason.COLOURWAY}
 )
+OF_SCORES: Final[Mapping[Reason, Scorer]] = {
+    rule.reason: BY_PLACE[test.column]
+    for rule in Rules().all()
+    for test in rule.thresholds()
+    if test.column in BY_PLACE
+}
+"""Rules on scores, and whose score it is."""
 
-# Measures that are computed from the columns of `features` and `groups`.
+# Measures that are computed from the columns of `features`, `groups` and `scores`.
 DERIVED: Final[Mapping[str, str]] = {
     "shorter_side": "px",
     "aspect": "longer side over shorter side",
     "colourway_number": "how many of its silhouette are kept before it, plus one",
+    **{
+        scorer.place: f"place by {scorer.called} among what no other rule rejects, 0 to 100"
+        for scorer in Scorer
+    },
 }
 
 
@@ -365,12 +423,33 @@ def judge_groups(groups: pa.Table, rules: Rules) -> Findings:
     return Findings(masks, actions)
 
 
+Places = Mapping[Scorer, NDArray[np.float32]]
+"""Places by score, each of shape (N,), 0 to 100; NaN where an item has none."""
+
+
+def judge_scores(places: Places, rules: Rules) -> Findings:
+    """Apply the rules on places by score; they are silent about items without a place.
+
+    Parameters
+    ----------
+    places
+        Rules of a scorer that is not there are left out.
+    """
+    active = [rule for scorer in places for rule in rules.on_scores(scorer)]
+    values = {scorer.place: np.asarray(found, np.float64) for scorer, found in places.items()}
+    return Findings(
+        {rule.reason: rule.broken(values) for rule in active},
+        {rule.reason: rule.action for rule in active},
+    )
+
+
 def verdicts(
     item_ids: NDArray[Any],
     image_ids: NDArray[Any],
     failures: NDArray[Any],
     findings: Findings,
     decisions: Mapping[str, tuple[str, str]],
+    places: Places | None = None,
 ) -> pa.Table:
     """Compute the verdict of every item: failed, then a person's word, then the rules.
 
@@ -383,6 +462,8 @@ def verdicts(
         Masks of shape (N,).
     decisions : mapping of str to (verdict, reviewer)
         By item_id; already carried over to pixel-identical copies.
+    places : optional
+        By score, kept beside the verdict.
 
     Returns
     -------
@@ -414,6 +495,13 @@ def verdicts(
             "verdict": pa.array(verdict, pa.string()),
             "reasons": pa.array(reasons, pa.list_(pa.string())),
             "decided_by": pa.array(decided_by, pa.string()),
+            **{scorer.place: _place(count, (places or {}).get(scorer)) for scorer in Scorer},
         }
     )
     return table.sort_by("item_id")
+
+
+def _place(count: int, found: NDArray[np.float32] | None) -> pa.Array[Any]:
+    if found is None:
+        return pa.nulls(count, pa.float32())
+    return pa.array(found, pa.float32(), from_pandas=True)

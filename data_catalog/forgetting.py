@@ -52,6 +52,7 @@ _TABLES: Final = (
     "scores",
     "versions",
 )
+_SHEETS: Final = "rank/"  # contact sheets; each names in its file the items that it shows
 _ITEM_COLUMNS: Final = {
     "pairs": ("item_a", "item_b"),
     "searches": ("item_id",),
@@ -165,12 +166,12 @@ def _thumbs(catalog: Catalog, features: pa.Table) -> list[bytes]:
 def _remove_reports(
     root: Root, image_id: str, thumbs: list[bytes], holding: list[int], rewritten: list[int]
 ) -> tuple[str, ...]:
-    """Remove pages that show it or name it; those of versions only where they are rewritten."""
+    """Remove pages and sheets that show it or name it; those of versions only if rewritten."""
     kept = {f"{FOLDER}/{number}/{REPORT}" for number in _difference(holding, rewritten)}
     needles = [image_id.encode(), *(base64.b64encode(thumb) for thumb in thumbs)]
     gone = []
     for path in root.walk():
-        if path.endswith(".html") and path not in kept:
+        if (path.endswith(".html") or path.startswith(_SHEETS)) and path not in kept:
             page = root.read_bytes(path)
             if any(needle in page for needle in needles):
                 root.remove(path)

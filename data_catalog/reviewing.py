@@ -40,7 +40,7 @@ REVIEWED: Final = pa.schema(
         pa.field("width", pa.int32(), nullable=False),
         pa.field("height", pa.int32(), nullable=False),
         pa.field("file_bytes", pa.int64(), nullable=False),
-        pa.field("score", pa.float32()),  # mean D score by the newest model
+        pa.field("score", pa.float32()),  # mean D score by the current model
         pa.field("pixels", pa.string()),  # hash of the pixels, hex
         pa.field("phash", pa.int64()),
         pa.field("duplicate", pa.string()),  # the keeper, for keeper and copies alike

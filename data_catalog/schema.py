@@ -79,9 +79,10 @@ class Reason(StrEnum):
     MIRRORED_COPY = "mirrored_copy"  # same picture, flipped left to right
     COLOURWAY = "colourway"  # same silhouette in other colours, over the cap
 
-    # Scores by a discriminator.
-    LOW_D_SCORE = "low_d_score"
-    HIGH_D_SCORE = "high_d_score"
+    # Place among the others by a score.
+    UNLIKE_OTHERS = "unlike_others"  # hardly like anything else: `density_percentile` is low
+    LOW_D_SCORE = "low_d_score"  # among the lowest: `d_percentile` below `min_percentile`
+    HIGH_D_SCORE = "high_d_score"  # among the highest: `d_percentile` above `max_percentile`
 
     # A person said so.
     DECIDED = "decided"
@@ -259,6 +260,9 @@ VERDICTS: Final = pa.schema(
         pa.field("verdict", pa.string(), nullable=False),
         pa.field("reasons", pa.list_(pa.string()), nullable=False),
         pa.field("decided_by", pa.string(), nullable=False),  # "rules" or the reviewer's name
+        # Places by score among what no other rule rejects, 0 to 100; null without a score.
+        pa.field("density_percentile", pa.float32()),
+        pa.field("d_percentile", pa.float32()),
     ]
 )
 
@@ -279,12 +283,33 @@ DECISIONS: Final = pa.schema(
 
 SCORES: Final = pa.schema(
     [
+        # Of several rows of an item, recipe and model the latest counts.
         pa.field("item_id", pa.string(), nullable=False),
         pa.field("model", pa.string(), nullable=False),
+        # Of a network: logit, over shuffles and snapshots. Of density: minus the mean distance to
+        # the nearest of a sample of the set.
         pa.field("mean", pa.float32(), nullable=False),
         pa.field("standard_error", pa.float32()),
-        pa.field("percentile", pa.float32()),
-        pa.field("fold", pa.int32()),
+        pa.field("percentile", pa.float32()),  # among all that the model has scored, 0 to 100
+        pa.field("fold", pa.int32()),  # the judge that has not seen the item; null: it is one judge
+        pa.field("recipe", pa.string()),  # null: from before it was kept; such rows are not used
+        pa.field("scored_at", _UTC),
+    ]
+)
+
+MODELS: Final = pa.schema(
+    [
+        # Trained networks that can judge pictures; the row registered last is the current model.
+        pa.field("model", pa.string(), nullable=False),  # run or k-fold name @ newest snapshot
+        pa.field("runs", pa.list_(pa.string()), nullable=False),  # folders below models/
+        pa.field("snapshots", pa.list_(pa.string()), nullable=False),  # a run: newest first, "a,b"
+        pa.field("version", pa.int64()),  # published version it was trained on
+        pa.field("version_hash", pa.string()),
+        pa.field("recipe", pa.string(), nullable=False),
+        pa.field("height", pa.int32(), nullable=False),  # px
+        pa.field("width", pa.int32(), nullable=False),
+        pa.field("kimg", pa.float64(), nullable=False),  # thousand images trained on
+        pa.field("registered_at", _UTC, nullable=False),  # each later than the one before
     ]
 )
 
@@ -312,6 +337,7 @@ VERSIONS: Final = pa.schema(
         pa.field("version", pa.int64(), nullable=False),
         pa.field("hash", pa.string(), nullable=False),
         pa.field("parent", pa.int64()),
+        pa.field("split", pa.string()),  # null: the whole set
         pa.field("build", pa.string(), nullable=False),
         pa.field("items", pa.int64(), nullable=False),
         pa.field("shards", pa.int64(), nullable=False),
@@ -330,6 +356,7 @@ TABLES: Final[dict[str, pa.Schema]] = {
     "groups": GROUPS,
     "verdicts": VERDICTS,
     "scores": SCORES,
+    "models": MODELS,
     "decisions": DECISIONS,
     "tombstones": TOMBSTONES,
     "builds": BUILDS,

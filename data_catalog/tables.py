@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,6 +43,8 @@ class Table:
         Folder of the table: local path or URL.
     storage_options
         For delta-rs, e.g. `AWS_ENDPOINT_URL`.
+    guard
+        Called before each commit; raises where this writer may not write any more.
     """
 
     def __init__(
@@ -51,7 +53,10 @@ class Table:
         schema: pa.Schema,
         url: str,
         storage_options: Mapping[str, str] | None = None,
+        *,
+        guard: Callable[[], None] | None = None,
     ) -> None:
+        self._guard = guard
         self.name = name
         self.schema = schema
         self.url = url
@@ -147,6 +152,8 @@ class Table:
         table = self._open()
         if table is None:
             return
+        if self._guard is not None:
+            self._guard()
         with self._translated(table.version()):
             if len(table.file_uris()) > 1:
                 table.optimize.compact(commit_properties=_NO_RETRY)
@@ -210,6 +217,8 @@ class Table:
                 return None
 
     def _commit(self, rows: pa.Table, mode: Any, if_version: int | None) -> int:
+        if self._guard is not None:
+            self._guard()
         table = self._open()
         found = _ABSENT if table is None else table.version()
         self._refuse_if_moved(found, if_version)

@@ -12,9 +12,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curation.judging import OF_SCORES
 from curation.recipe import Recipe
 from curation.report.clusters import colourway_clusters, duplicate_clusters
-from curation.report.histograms import histogram, rule_text
+from curation.report.histograms import drawn, rule_text
 from curation.report.items import NO_ROWS, Items, Rows, align, array, cards, excess
 from curation.report.model import (
     Card,
@@ -31,6 +32,7 @@ from curation.report.model import (
     Sheet,
 )
 from curation.report.wording import MEANINGS, OVERVIEW, clean, number
+from curation.scorers import Scorer
 from data_catalog.schema import FAILURES, Reason, Verdict
 
 Thumbs = Callable[[Sequence[str]], Mapping[str, bytes]]
@@ -42,7 +44,10 @@ _EXAMPLES = 12
 _LABELS = 30
 
 COPIES: Final = (Reason.PIXEL_DUPLICATE, Reason.NEAR_DUPLICATE, Reason.MIRRORED_COPY)
-_SCORES: Final = (Reason.LOW_D_SCORE, Reason.HIGH_D_SCORE)
+_LIKED: Final = {
+    Scorer.DENSITY: ("Like the others", "rejected as unlike the others"),
+    Scorer.DISCRIMINATOR: ("Liked by the discriminator", "rejected by their score"),
+}
 
 
 def collect(
@@ -215,7 +220,7 @@ def _section(
     rules = [r for r in all_rules if r.reason is reason]
     rows = items.reasons.get(reason, NO_ROWS)
     columns = list(dict.fromkeys(r.column for r in rules if r.column))
-    drawn = (histogram(c, items.values(c), rules) for c in columns)
+    plots = (drawn(c, items.values, rules) for c in columns)
     became = items.verdict[rows]
     return ReasonSection(
         reason=reason,
@@ -224,7 +229,7 @@ def _section(
         rules=tuple(text for text in map(rule_text, rules) if text),
         count=len(rows),
         verdicts=tuple((v, n) for v in Verdict if (n := int(np.count_nonzero(became == v)))),
-        histograms=tuple(h for h in drawn if h),
+        histograms=tuple(h for h in plots if h),
         sheets=_sheets(items, rows, rules, most, rng) if most and len(rows) else (),
     )
 
@@ -261,8 +266,8 @@ def _sheets(
 
 def _all_histograms(items: Items, rules: Sequence[RuleView]) -> tuple[Histogram, ...]:
     columns = dict.fromkeys([*(r.column for r in rules if r.column), *OVERVIEW])
-    drawn = (histogram(c, items.values(c), rules) for c in columns)
-    return tuple(h for h in drawn if h)
+    plots = (drawn(c, items.values, rules) for c in columns)
+    return tuple(h for h in plots if h)
 
 
 # --- the funnel ---------------------------------------------------------------------------------
@@ -277,7 +282,7 @@ def _funnel(
     # A rejected item may carry reasons that only flag; they did not take it.
     mild = {r.reason for r in rules if r.action == "flag"}
     grouped = {Reason.COLOURWAY, *COPIES}
-    picture = set(items.reasons) - grouped - set(_SCORES) - mild - {Reason.DECIDED}
+    picture = set(items.reasons) - grouped - set(OF_SCORES) - mild - {Reason.DECIDED}
     left = rejected & ~people
     takes: list[tuple[str, str, npt.NDArray[np.bool_]]] = [
         ("Could be read", "failed", failed),
@@ -285,7 +290,10 @@ def _funnel(
     for label, note, reasons in (
         ("Good pictures", "rejected by rules on the picture", picture),
         ("No copies", "rejected as copies or colourways", grouped),
-        ("Liked by the discriminator", "rejected by their score", set(_SCORES)),
+        *(
+            (*said, {reason for reason, by in OF_SCORES.items() if by is scorer})
+            for scorer, said in _LIKED.items()
+        ),
     ):
         mask = left & items.carry(reasons)
         takes.append((label, note, mask))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from curation.report.model import Histogram, Mark, RuleView
 from curation.report.wording import measure, number
+from curation.scorers import BY_PLACE
 
 Floats = npt.NDArray[np.float64]
 
@@ -52,6 +54,44 @@ def histogram(column: str, values: Floats, rules: Sequence[RuleView]) -> Histogr
         logarithmic=logarithmic,
         marks=tuple(_mark(r, p, measured) for r, p in zip(mine, thresholds, strict=True)),
     )
+
+
+def drawn(
+    column: str, values: Callable[[str], Floats], rules: Sequence[RuleView]
+) -> Histogram | None:
+    """Draw one measure; of a place by score, which is spread evenly, the score itself.
+
+    Parameters
+    ----------
+    column
+        Name of the measure.
+    values
+        Gives the values of a measure by its name, NaN where an item has none.
+    rules
+        All of them.
+    """
+    if column not in BY_PLACE:
+        return histogram(column, values(column), rules)
+    name, place = BY_PLACE[column].score, values(column)
+    score = np.where(np.isfinite(place), values(name), np.nan)
+    mine = [r for r in rules if r.column == column and r.threshold is not None]
+    cuts = {r: cut for r in mine if (cut := _cut(score, beyond(place, r))) is not None}
+    at_scores = [replace(r, column=name, threshold=cut) for r, cut in cuts.items()]
+    plot = histogram(name, score, at_scores)
+    if plot is None:
+        return None
+    marks = zip(plot.marks, cuts, strict=True)
+    return replace(plot, marks=tuple(replace(mark, text=rule_text(rule)) for mark, rule in marks))
+
+
+def _cut(score: Floats, broken: npt.NDArray[np.bool_]) -> float | None:
+    """Find the score between those that break a rule and those that do not; None without both."""
+    inside = score[np.isfinite(score) & ~broken]
+    outside = score[np.isfinite(score) & broken]
+    if not inside.size or not outside.size:
+        return None
+    low, high = sorted((inside, outside), key=lambda scores: float(scores.min()))
+    return float(low.max() + high.min()) / 2
 
 
 def beyond(values: Floats, rule: RuleView) -> npt.NDArray[np.bool_]:

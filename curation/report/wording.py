@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from curation.scorers import Scorer
 from data_catalog.schema import Reason
 
 
@@ -41,8 +42,8 @@ MEASURES: Final[Mapping[str, Measure]] = {
     "distance": Measure("distance from the keeper"),
     "colourway_rank": Measure("rank among the colourways", whole=True),
     "colourway_number": Measure("number among the colourways", whole=True),
-    "mean": Measure("discriminator score"),
-    "percentile": Measure("discriminator percentile"),
+    **{scorer.score: Measure(scorer.called) for scorer in Scorer},
+    **{scorer.place: Measure(f"place by {scorer.called}") for scorer in Scorer},
 }
 
 # Measures that are shown even where no rule names them.
@@ -105,7 +106,7 @@ _LONGEST = 160
 
 def title(reason: Reason) -> str:
     """Name a reason as a heading: `too_small` becomes "Too small"."""
-    return str(reason.value).replace("_", " ").capitalize()
+    return str(reason.value).replace("_", " ").capitalize().replace(" d ", " D ")
 
 
 def measure(column: str) -> Measure:

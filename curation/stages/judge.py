@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 from curation import judging
 from curation.grouping import DuplicateRules, group
 from curation.inversion import InversionDecision, decide
-from curation.judging import Findings, Rules
+from curation.judging import Findings, Places, Rules
 from curation.recipe import Recipe
+from curation.scorers import Scorer
 from curation.stages.copies import with_copies
 from curation.stages.relate import CANDIDATE_COLUMNS
+from curation.stages.scores import Scores, percentiles
 from data_catalog.catalog import Catalog
 from data_catalog.decisions import latest_decisions
 from data_catalog.schema import FEATURES, GROUPS, Reason, Verdict
@@ -61,11 +63,18 @@ class ItemSet:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The outcome for a set: tables as in `data_catalog.schema`, and the inversion."""
+    """The outcome for a set: tables as in `data_catalog.schema`, and the inversion.
+
+    Attributes
+    ----------
+    scores : mapping of Scorer to pyarrow.Table
+        Those that it was judged by: as given to `judge`, but for those of no item.
+    """
 
     verdicts: pa.Table
     groups: pa.Table
     inversion: InversionDecision
+    scores: Scores = field(default_factory=dict)
 
 
 def load_items(catalog: Catalog, recipe: Recipe, selection: pa.Table) -> ItemSet:
@@ -111,9 +120,18 @@ def build_id(
     recipe: Recipe,
     rules: Rules,
     duplicates: DuplicateRules,
+    scores: Scores | None = None,
 ) -> str:
-    """Hash all that decides the outcome: the same id means the same verdicts and report."""
+    """Hash all that decides the outcome: the same id means the same verdicts and report.
+
+    Parameters
+    ----------
+    scores : optional
+        As for `judge`; of items that are not in the set they do not matter.
+    """
     digest = hashlib.sha256()
+    scores = scores or {}
+    means = _means(items, scores)
     head = {
         "revision": JUDGE_REVISION,
         "recipe": recipe.id,
@@ -122,8 +140,11 @@ def build_id(
         "duplicates": duplicates.model_dump(),
         "decisions": sorted(items.decisions.items()),
         "decided": sorted(items.decided),
+        "models": [scores[scorer]["model"][0].as_py() for scorer in means],
     }
     digest.update(json.dumps(head, sort_keys=True, default=str).encode())
+    for of_items in means.values():
+        digest.update(of_items.tobytes())
     parts = (
         (items.features, ("item_id", "failure")),
         (items.unread, ("item_id", "failure")),
@@ -143,6 +164,7 @@ def judge(
     rules: Rules,
     duplicates: DuplicateRules,
     relate: Callable[[pa.Table], pa.Table],
+    scores: Scores | None = None,
 ) -> Judgement:
     """Judge every item.
 
@@ -153,7 +175,11 @@ def judge(
     ----------
     relate : callable
         Takes the features of the items to group, returns their pairs.
+    scores : mapping of Scorer to pyarrow.Table, optional
+        `item_id`, `model` and `mean`: the scores by one model, one row an item. An item without a
+        score is judged as if there were none.
     """
+    scores = scores or {}
     features = items.features
     count = features.num_rows
     findings = judging.judge_images(features, rules)
@@ -167,7 +193,14 @@ def judge(
     flagged = ids[findings.flagged(count)].tolist()
     groups = _group(features.filter(pa.array(grouped)), pairs, items, duplicates, flagged)
     findings = _merge(findings, judging.judge_groups(groups, rules), grouped)
-    verdicts = _verdicts(items, findings, _without_twins(items, groups))
+    means = _means(items, scores)
+    compared = has_picture & ~findings.rejected(count)
+    places = {scorer: _places(of_items, compared) for scorer, of_items in means.items()}
+    of_scores = judging.judge_scores(places, rules)
+    findings = Findings(
+        {**findings.masks, **of_scores.masks}, {**findings.actions, **of_scores.actions}
+    )
+    verdicts = _verdicts(items, findings, _without_twins(items, groups), places)
     kept = pc.is_in(
         features["item_id"],
         value_set=verdicts.filter(
@@ -177,7 +210,33 @@ def judge(
             )
         )["item_id"].combine_chunks(),
     )
-    return Judgement(verdicts, groups, decide(features.filter(kept), recipe.invert))
+    inversion = decide(features.filter(kept), recipe.invert)
+    return Judgement(verdicts, groups, inversion, {scorer: scores[scorer] for scorer in means})
+
+
+def _means(items: ItemSet, scores: Scores) -> dict[Scorer, NDArray[np.float32]]:
+    """Give the scores of each item, NaN where it has none; no scorer of whom none has one."""
+    ids = items.features["item_id"]
+    found = {}
+    for scorer in Scorer:
+        if scorer not in scores:
+            continue
+        rows = scores[scorer]
+        at = pc.index_in(ids, value_set=rows["item_id"].combine_chunks())
+        means = np.asarray(rows["mean"].cast(pa.float32()).take(at).to_numpy(), np.float32)
+        if not np.isnan(means).all():
+            found[scorer] = means
+    return found
+
+
+def _places(means: NDArray[np.float32], compared: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Give the place by score of each item that is compared; NaN for the others.
+
+    What a rule rejects takes no place: the lowest share is of the pictures that would stay.
+    """
+    places = np.full(len(compared), np.nan, np.float32)
+    places[compared] = percentiles(means[compared])
+    return places
 
 
 def _group(
@@ -226,7 +285,10 @@ def _merge(images: Findings, groups: Findings, grouped: NDArray[np.bool_]) -> Fi
 
 
 def _verdicts(
-    items: ItemSet, findings: Findings, decisions: Mapping[str, tuple[str, str]]
+    items: ItemSet,
+    findings: Findings,
+    decisions: Mapping[str, tuple[str, str]],
+    places: Places,
 ) -> pa.Table:
     features, unread = items.features, items.unread
     extra = unread.num_rows
@@ -241,8 +303,10 @@ def _verdicts(
         reason: np.concatenate([mask, np.zeros(extra, dtype=np.bool_)])
         for reason, mask in findings.masks.items()
     }
+    nowhere = np.full(extra, np.nan, np.float32)
+    places = {scorer: np.concatenate([found, nowhere]) for scorer, found in places.items()}
     return judging.verdicts(
-        item_ids, image_ids, failures, Findings(padded, findings.actions), decisions
+        item_ids, image_ids, failures, Findings(padded, findings.actions), decisions, places
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -14,10 +14,31 @@ from curation.judging import Rules
 from curation.recipe import Recipe
 from curation.report.collect import collect
 from curation.report.model import RuleView
+from curation.report.pictures import contact_sheet, funnel_svg
 from curation.report.render import render
+from curation.scorers import Scorer
 from curation.stages.judge import ItemSet, Judgement
 from data_catalog.catalog import Catalog
 from data_catalog.packs import PackRef
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What there is to see of a build.
+
+    Attributes
+    ----------
+    page : str
+        HTML, all in one.
+    funnel : str
+        What was left after each step, as SVG.
+    sheet : bytes or None
+        Thumbnails by reason, as JPEG; None where there are none.
+    """
+
+    page: str
+    funnel: str
+    sheet: bytes | None
 
 
 def write_report(
@@ -32,19 +53,20 @@ def write_report(
     items: ItemSet,
     judgement: Judgement,
     selection: pa.Table,
-) -> str:
-    """Render the report of a build; gives the page's HTML.
+) -> Report:
+    """Render the report of a build.
 
     Thumbnails go into the page as they are stored: nothing is decoded for it.
     """
     features = _with_colourway_number(items.features, judgement.groups)
+    features = _with_scores(features, judgement)
     places = selection.select(["id", "image_id", "locator", "source", "label"])
     model = collect(
         name=name,
         build=build,
         built_at=built_at,
         recipe=recipe,
-        summary=summary,
+        summary={**summary, **_judged_by(judgement)},
         inversion=asdict(judgement.inversion),
         features=features,
         verdicts=judgement.verdicts,
@@ -54,7 +76,7 @@ def write_report(
         failures=items.unread,
         thumbs=_ThumbReader(catalog, recipe, items.features),
     )
-    return render(model)
+    return Report(render(model), funnel_svg(model.funnel), contact_sheet(model))
 
 
 def rule_views(rules: Rules) -> list[RuleView]:
@@ -78,6 +100,28 @@ def _with_colourway_number(features: pa.Table, groups: pa.Table) -> pa.Table:
     at = pc.index_in(features["item_id"], value_set=groups["item_id"].combine_chunks())
     number = pc.add(groups["colourway_rank"].combine_chunks(), 1).take(at)
     return features.append_column("colourway_number", number)
+
+
+def _with_scores(features: pa.Table, judgement: Judgement) -> pa.Table:
+    """Join places by score, and the scores themselves; null where there are none."""
+    ids, verdicts = features["item_id"], judgement.verdicts
+    at = pc.index_in(ids, value_set=verdicts["item_id"].combine_chunks())
+    for scorer in Scorer:
+        features = features.append_column(scorer.place, verdicts[scorer.place].take(at))
+    for scorer, scores in judgement.scores.items():
+        at = pc.index_in(ids, value_set=scores["item_id"].combine_chunks())
+        features = features.append_column(scorer.score, scores["mean"].take(at))
+    return features
+
+
+def _judged_by(judgement: Judgement) -> dict[str, Any]:
+    """Name who gave scores, and tell of how many pictures the place by them is known."""
+    facts: dict[str, Any] = {}
+    for scorer, scores in judgement.scores.items():
+        column = judgement.verdicts[scorer.place]
+        facts[scorer.value] = scores["model"][0].as_py()
+        facts[f"compared by {scorer.called}"] = len(column) - column.null_count
+    return facts
 
 
 class _ThumbReader:

@@ -17,6 +17,8 @@ from curation.ingest.selection import current
 from curation.judging import Rule, Rules, measured
 from curation.recipe import Recipe
 from curation.report.wording import clean, measure, number, title
+from curation.scorers import BY_PLACE, Scorer
+from curation.stages.scores import current_model, read_scores
 from data_catalog.catalog import Catalog
 from data_catalog.reviewing import EVIDENCE, REVIEWED, QueueInfo
 from data_catalog.schema import Reason, Verdict
@@ -27,11 +29,6 @@ Floats = NDArray[np.float64]
 _OF_CLUSTERS: Final = frozenset(
     {Reason.PIXEL_DUPLICATE, Reason.NEAR_DUPLICATE, Reason.MIRRORED_COPY, Reason.COLOURWAY}
 )
-# Ranking flags by them; which side is suspicious.
-_OF_SCORES: Final[dict[Reason, tuple[str, Literal["<", ">"]]]] = {
-    Reason.LOW_D_SCORE: ("The discriminator takes it for a fake.", "<"),
-    Reason.HIGH_D_SCORE: ("The discriminator is suspiciously sure of it.", ">"),
-}
 _FEATURES: Final = (
     "item_id",
     "image_id",
@@ -64,8 +61,17 @@ class _Test:
     limit: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Measures:
+    """What the tests look at, in the order of the verdicts."""
+
+    features: pa.Table
+    groups: pa.Table
+    verdicts: pa.Table
+
+
 def queue_infos(rules: Rules) -> list[QueueInfo]:
-    """Describe the queues: one for each rule that is on, then those of the discriminator."""
+    """Describe the queues: one for each rule that is on."""
     return [_queue_info(tests) for tests in _tests(rules).values()]
 
 
@@ -106,7 +112,8 @@ def review_items(
     pyarrow.RecordBatch
         Of `data_catalog.reviewing.REVIEWED`, sorted by item_id.
     """
-    verdicts = catalog.table("verdicts").read(["item_id", "image_id", "verdict", "reasons"])
+    columns = ["item_id", "image_id", "verdict", "reasons", *BY_PLACE]
+    verdicts = catalog.table("verdicts").read(columns)
     failed = pc.equal(verdicts["verdict"], pa.scalar(Verdict.FAILED.value))
     verdicts = verdicts.filter(pc.invert(failed)).sort_by("item_id").combine_chunks()
     if verdicts.num_rows == 0:
@@ -117,15 +124,15 @@ def review_items(
     there = pc.is_valid(features["pack"])
     verdicts, features = verdicts.filter(there), features.filter(there)
     groups = _aligned(catalog.table("groups").read(), "item_id", verdicts["item_id"])
-    scores = _scores(catalog, verdicts["item_id"])
-    columns = {
+    measures = _Measures(features, groups, verdicts)
+    shown = {
         "item_id": verdicts["item_id"],
         "image_id": verdicts["image_id"],
         "rule": _by_rules(verdicts["reasons"], tests),
-        "evidence": _evidence(verdicts["reasons"], tests, features, groups, scores),
+        "evidence": _evidence(verdicts["reasons"], tests, measures),
         **_about(catalog, sources, verdicts["image_id"]),
         **{name: features[name] for name in _FEATURES[2:] if name not in ("pixel_hash",)},
-        "score": scores["mean"],
+        "score": _scores(catalog, recipe, verdicts["item_id"]),
         "pixels": _hex(features["pixel_hash"]),
         **_clusters(groups, verdicts["item_id"]),
         **_raw(catalog, verdicts["image_id"]),
@@ -133,7 +140,7 @@ def review_items(
             np.full(verdicts.num_rows, recipe.width / recipe.height, np.float32)
         ),
     }
-    table = pa.table({field.name: columns[field.name] for field in REVIEWED}).cast(REVIEWED)
+    table = pa.table({field.name: shown[field.name] for field in REVIEWED}).cast(REVIEWED)
     yield from table.to_batches(max_chunksize=batch_rows)
 
 
@@ -144,8 +151,6 @@ def _tests(rules: Rules) -> dict[str, list[_Test]]:
         if rule.action == "off":
             continue
         found[rule.reason.value] = _tests_of(rule, rule.action)
-    for reason, (meaning, breaks) in _OF_SCORES.items():
-        found.setdefault(reason.value, [_Test(reason, meaning, "flag", "percentile", breaks, None)])
     return found
 
 
@@ -182,13 +187,13 @@ def _aligned(table: pa.Table, key: str, ids: Any) -> pa.Table:
     return table.take(pc.index_in(ids, value_set=keys)).combine_chunks()
 
 
-def _scores(catalog: Catalog, ids: Any) -> pa.Table:
-    """Read the scores by the newest model: scores bear no time, so that its name has to tell."""
-    scores = catalog.table("scores").read(["item_id", "model", "mean", "percentile"])
-    if scores.num_rows:
-        newest = pc.max(scores["model"]).as_py()
-        scores = scores.filter(pc.equal(scores["model"], pa.scalar(newest)))
-    return _aligned(scores, "item_id", ids)
+def _scores(catalog: Catalog, recipe: Recipe, ids: Any) -> Any:
+    """Read the scores by the current model."""
+    model = current_model(catalog, recipe, Scorer.DISCRIMINATOR)
+    if model is None:
+        return pa.nulls(len(ids), pa.float32())
+    scores = read_scores(catalog, recipe, model)
+    return _aligned(scores.select(["item_id", "mean"]), "item_id", ids)["mean"]
 
 
 def _exploded(reasons: Any) -> tuple[NDArray[np.int64], NDArray[np.object_]]:
@@ -212,9 +217,7 @@ def _by_rules(reasons: Any, tests: dict[str, list[_Test]]) -> pa.Array[Any]:
 def _evidence(
     reasons: Any,
     tests: dict[str, list[_Test]],
-    features: pa.Table,
-    groups: pa.Table,
-    scores: pa.Table,
+    measures: _Measures,
 ) -> Any:
     """Give, for every reason of every item, the value and the limit that it broke."""
     rows, names = _exploded(reasons)
@@ -225,7 +228,7 @@ def _evidence(
         mine = np.sort(rows[text == reason])
         if not len(mine):
             continue
-        values, which = _values(found, mine, features, groups, scores)
+        values, which = _values(found, mine, measures)
         order.append(mine)
         entries += [
             _entry(found[at], value)
@@ -242,12 +245,10 @@ def _evidence(
 def _values(
     tests: Sequence[_Test],
     rows: NDArray[np.int64],
-    features: pa.Table,
-    groups: pa.Table,
-    scores: pa.Table,
+    measures: _Measures,
 ) -> tuple[Floats, NDArray[np.int64]]:
     """Give the value of the first test that each row breaks, and which test that is."""
-    values = np.stack([_measured(test, rows, features, groups, scores) for test in tests])
+    values = np.stack([_measured(test, rows, measures) for test in tests])
     broken = np.stack(
         [
             np.zeros(len(rows), np.bool_)
@@ -260,22 +261,19 @@ def _values(
     return values[which, np.arange(len(rows))], which
 
 
-def _measured(
-    test: _Test, rows: NDArray[np.int64], features: pa.Table, groups: pa.Table, scores: pa.Table
-) -> Floats:
+def _measured(test: _Test, rows: NDArray[np.int64], measures: _Measures) -> Floats:
     at = pa.array(rows)
     match test.column:
         case None:
             return np.full(len(rows), np.nan)
         case "colourway_number":
-            return _floats(groups["colourway_rank"].take(at)) + 1.0
+            return _floats(measures.groups["colourway_rank"].take(at)) + 1.0
         case "distance":
-            return _floats(groups["distance"].take(at))
-        case "percentile":
-            percentile, mean = (_floats(scores[name].take(at)) for name in ("percentile", "mean"))
-            return np.where(np.isnan(percentile), mean, percentile)
+            return _floats(measures.groups["distance"].take(at))
+        case column if column in BY_PLACE:
+            return _floats(measures.verdicts[column].take(at))
         case column:
-            return measured(features.take(at), {column})[column]
+            return measured(measures.features.take(at), {column})[column]
 
 
 def _floats(column: Any) -> Floats:

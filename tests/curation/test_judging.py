@@ -9,8 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from curation.judging import DERIVED, Findings, Rules, judge_groups, judge_images, verdicts
+from curation.judging import (
+    DERIVED,
+    OF_SCORES,
+    Findings,
+    Rules,
+    judge_groups,
+    judge_images,
+    judge_scores,
+    verdicts,
+)
+from curation.scorers import Scorer
 from data_catalog.schema import FAILURES, FEATURES, GROUPS, Reason, Verdict
+
+D = Scorer.DISCRIMINATOR
 
 GOOD: dict[str, Any] = {
     "item_id": "a",
@@ -108,6 +120,47 @@ def test_group_rules() -> None:
     assert found.masks[Reason.COLOURWAY].tolist() == [False, False, False, True]
 
 
+def test_rules_on_scores_go_by_place_and_are_silent_without_one() -> None:
+    places = np.array([0.499, 0.5, 2.0, np.nan, 50.0, 99.75, 99.85], np.float32)
+    found = judge_scores({D: places}, Rules())
+    assert np.flatnonzero(found.masks[Reason.LOW_D_SCORE]).tolist() == [0]
+    assert np.flatnonzero(found.masks[Reason.HIGH_D_SCORE]).tolist() == [6]
+    assert set(found.actions.values()) == {"flag"}
+    rules = Rules.model_validate(
+        {"low_d_score": {"action": "off"}, "high_d_score": {"action": "reject"}}
+    )
+    found = judge_scores({D: places}, rules)
+    assert found.actions == {Reason.HIGH_D_SCORE: "reject"}
+
+
+def test_each_scorer_has_rules_of_its_own() -> None:
+    places = np.array([0.1, 1.99, 2.0, 100.0], np.float32)
+    found = judge_scores({Scorer.DENSITY: places}, Rules())
+    assert {reason: mask.tolist() for reason, mask in found.masks.items()} == {
+        Reason.UNLIKE_OTHERS: [True, True, False, False]
+    }
+    both = judge_scores({Scorer.DENSITY: places, D: places[::-1]}, Rules())
+    assert both.masks[Reason.UNLIKE_OTHERS].tolist() == [True, True, False, False]
+    assert both.masks[Reason.LOW_D_SCORE].tolist() == [False, False, False, True]
+    assert judge_scores({}, Rules()).masks == {}
+    assert [rule.reason for rule in Rules().on_scores(Scorer.DENSITY)] == [Reason.UNLIKE_OTHERS]
+    assert {rule.reason for rule in Rules().on_scores()} == set(OF_SCORES)
+
+
+@given(
+    st.lists(st.floats(0, 100, width=32) | st.just(np.nan), max_size=20),
+    st.floats(0, 100),
+    st.floats(0, 100),
+)
+def test_a_looser_rule_on_scores_finds_no_more(places: list[float], a: float, b: float) -> None:
+    def found(limit: float) -> np.ndarray:
+        rules = Rules.model_validate({"low_d_score": {"min_percentile": limit}})
+        given = {D: np.array(places, np.float32)}
+        return judge_scores(given, rules).masks[Reason.LOW_D_SCORE]
+
+    assert not (found(min(a, b)) & ~found(max(a, b))).any()
+
+
 def judged(
     masks: dict[Reason, list[bool]],
     failures: list[str | None],
@@ -140,6 +193,18 @@ def test_a_person_wins_over_every_rule_but_not_over_a_missing_picture() -> None:
     assert [row["verdict"] for row in rows] == ["accepted", "rejected", "failed"]
     assert [row["decided_by"] for row in rows] == ["ann", "bob", "rules"]
     assert rows[0]["reasons"] == [Reason.BLANK, Reason.DECIDED]
+
+
+def test_the_place_by_score_is_kept_beside_the_verdict() -> None:
+    ids = np.array(["b", "a"], dtype=object)
+    nothing = Findings({}, {})
+    places = {D: np.array([7, np.nan], "f4"), Scorer.DENSITY: np.array([1, 2], "f4")}
+    table = verdicts(ids, ids, np.array([None, None]), nothing, {}, places)
+    assert table["d_percentile"].to_pylist() == [None, 7.0]
+    assert table["density_percentile"].to_pylist() == [2.0, 1.0]
+    without = verdicts(ids, ids, np.array([None, None]), nothing, {})
+    assert without.schema == table.schema
+    assert without["d_percentile"].null_count == 2
 
 
 @given(

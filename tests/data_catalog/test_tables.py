@@ -71,6 +71,7 @@ def test_every_schema_survives_a_round_trip(tmp_path: Path, name: str) -> None:
         pa.int64(): -(2**63),
         pa.int32(): -1,
         pa.float32(): 0.5,
+        pa.float64(): 0.1,
         pa.bool_(): True,
         pa.binary(): b"\0\xff",
         pa.list_(pa.string()): ["a", "b"],

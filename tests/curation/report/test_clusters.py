@@ -6,6 +6,7 @@ import pyarrow as pa
 
 from curation.report.clusters import colourway_clusters, duplicate_clusters
 from curation.report.items import Items, align
+from curation.scorers import BY_PLACE
 from data_catalog.schema import GROUPS, VERDICTS, Reason
 
 COUNT = 12
@@ -22,6 +23,7 @@ def build(**groups: dict[int, Any]) -> Items:
         "verdict": ["accepted"] * COUNT,
         "reasons": [["colourway"] if i == 11 else [] for i in range(COUNT)],
         "decided_by": ["rules"] * COUNT,
+        **{column: [None] * COUNT for column in BY_PLACE},
     }
     return align(
         pa.table({"item_id": IDS, "width": [10] * COUNT}),

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from curation.recipe import Recipe
 from curation.report.collect import MAX_CARDS, collect, fair_level
 from curation.report.model import ReportModel, RuleView
+from curation.scorers import BY_PLACE
 from data_catalog.schema import FEATURES, GROUPS, VERDICTS, Reason, Verdict
 
 RULES = (
@@ -94,6 +95,7 @@ class Tables:
             "verdict": self.verdicts,
             "reasons": self.reasons,
             "decided_by": self.decided_by,
+            **{column: [None] * len(self.ids) for column in BY_PLACE},
         }
         places = {
             "image_id": self.ids,
@@ -162,6 +164,60 @@ def test_the_funnel_names_what_each_step_took() -> None:
         "Kept by people": (24, "1 rejected by people"),
         "Accepted": (23, "1 flagged, waiting for a person"),
     }
+
+
+def test_places_by_d_score_are_drawn_as_scores_and_told_as_places() -> None:
+    rules = (
+        RuleView(Reason.LOW_D_SCORE, "d_percentile", 10.0, "<", "reject", "A fake."),
+        RuleView(Reason.HIGH_D_SCORE, "d_percentile", 99.5, ">", "off", "Too sure."),
+    )
+    tables = Tables(20)
+    for i in (0, 1):
+        tables.give(i, "rejected", Reason.LOW_D_SCORE)
+    place = [100 * (i + 0.5) / 20 for i in range(20)]
+    features = tables.features().append_column("d_percentile", pa.array(place, pa.float32()))
+    features = features.append_column("d_score", pa.array([i - 7.0 for i in range(20)]))
+    model = tables.collect(rules=rules, features=features)
+    low, high = model.sections
+    assert low.rules == ("place by D score < 10",)
+    (plot,) = low.histograms
+    assert (plot.column, plot.measured) == ("d_score", 20)
+    (mark,) = plot.marks
+    assert (mark.position, mark.beyond, mark.text) == (-5.5, 2, "place by D score < 10")
+    assert [card.value for card in low.sheets[0].cards] == ["2.5", "7.5"]
+    assert (high.count, high.histograms[0].column) == (0, "d_score")
+    assert [h.title for h in model.histograms].count("D score") == 1
+    step = next(s for s in model.funnel if s.label == "Liked by the discriminator")
+    assert (step.count, step.note) == (18, "2 rejected by their score")
+    assert not any(s.label == "Like the others" for s in model.funnel)
+    # Before anything was scored there is nothing to draw.
+    assert not any(s.histograms for s in tables.collect(rules=rules).sections)
+
+
+def test_unlike_pictures_are_a_step_of_their_own() -> None:
+    rules = (
+        RuleView(Reason.UNLIKE_OTHERS, "density_percentile", 10.0, "<", "reject", "Unlike."),
+        RuleView(Reason.LOW_D_SCORE, "d_percentile", 10.0, "<", "reject", "A fake."),
+    )
+    tables = Tables(20)
+    tables.give(0, "rejected", Reason.UNLIKE_OTHERS, Reason.LOW_D_SCORE)
+    tables.give(1, "rejected", Reason.UNLIKE_OTHERS)
+    tables.give(2, "rejected", Reason.LOW_D_SCORE)
+    place = pa.array([100 * (i + 0.5) / 20 for i in range(20)], pa.float32())
+    features = tables.features().append_column("density_percentile", place)
+    features = features.append_column("density_score", pa.array([i - 30.0 for i in range(20)]))
+    model = tables.collect(rules=rules, features=features)
+    steps = {s.label: (s.count, s.note) for s in model.funnel}
+    assert steps["Like the others"] == (18, "2 rejected as unlike the others")
+    assert steps["Liked by the discriminator"] == (17, "1 rejected by their score")
+    unlike, _ = model.sections
+    assert unlike.rules == ("place by likeness to others < 10",)
+    (plot,) = unlike.histograms
+    assert (plot.column, plot.title, plot.marks[0].position) == (
+        "density_score",
+        "likeness to others",
+        -28.5,
+    )
 
 
 def test_an_empty_build_gives_an_empty_report() -> None:

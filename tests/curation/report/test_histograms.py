@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from curation.report.histograms import beyond, histogram, rule_text
+from curation.report.histograms import beyond, drawn, histogram, rule_text
 from curation.report.model import RuleView
+from curation.stages.scores import percentiles
 from data_catalog.schema import Reason
 
 FINITE = st.floats(-1e9, 1e9, allow_subnormal=False)
@@ -69,6 +70,34 @@ def test_beyond_is_strict_and_never_true_for_nan() -> None:
     assert beyond(values, rule("fill", 2.0)).tolist() == [False, False, False, True]
     assert beyond(values, rule("fill", 2.0, "<")).tolist() == [False, True, False, False]
     assert not beyond(values, rule("fill", None)).any()
+
+
+@given(
+    hnp.arrays(np.float32, st.integers(1, 30), elements=st.floats(-9, 9, width=32)),
+    st.floats(0, 100),
+    st.sampled_from("<>"),
+)
+def test_the_line_among_scores_parts_just_those_beyond_the_place(
+    scores: np.ndarray, limit: float, op: str
+) -> None:
+    place = percentiles(scores).astype(np.float64)
+    values = {"d_score": scores.astype(np.float64), "d_percentile": place}
+    view = rule("d_percentile", limit, op)
+    plot = drawn("d_percentile", values.__getitem__, [view])
+    assert plot is not None and plot.measured == len(scores)
+    outside = int(beyond(place, view).sum())
+    if 0 < outside < len(scores):
+        (mark,) = plot.marks
+        assert mark.beyond == outside
+        assert mark.text == rule_text(view)
+    else:
+        assert plot.marks == ()
+
+
+def test_other_measures_are_drawn_as_they_are() -> None:
+    values = np.arange(9.0)
+    views = [rule("fill", 5.0), rule("d_percentile", 5.0)]
+    assert drawn("fill", {"fill": values}.__getitem__, views) == histogram("fill", values, views)
 
 
 def test_a_rule_reads_like_a_sentence() -> None:

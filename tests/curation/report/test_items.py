@@ -5,6 +5,7 @@ import pyarrow as pa
 
 from curation.report.items import Items, align, cards, excess
 from curation.report.model import RuleView
+from curation.scorers import BY_PLACE
 from data_catalog.schema import GROUPS, VERDICTS, Reason
 
 IDS = ["a", "b", "c"]
@@ -19,6 +20,7 @@ def build() -> Items:
         "verdict": ["rejected", "rejected", "accepted"],
         "reasons": [["monochrome"], ["monochrome", "blank", "blank"], []],
         "decided_by": ["rules", "ann", "rules"],
+        **{column: [None, None, None] for column in BY_PLACE},
     }
     # In another order, and with a row that no verdict knows.
     features = {

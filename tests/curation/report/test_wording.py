@@ -42,7 +42,7 @@ def test_byte_sizes(count: int, text: str) -> None:
         (12_345.0, "shorter_side", "12,345 px"),
         (0.93456, "blankness", "0.935"),
         (1.5, "upscale", "1.5×"),
-        (-2.0, "mean", "−2"),
+        (-2.0, "d_score", "−2"),
         (48_300.0, "file_bytes", "48 kB"),
         (0.5, "a_column_of_tomorrow", "0.5"),
     ],
@@ -68,4 +68,5 @@ def test_little_is_not_nothing(share: float, text: str) -> None:
 
 def test_every_reason_has_a_title() -> None:
     assert title(Reason.NOT_AN_IMAGE) == "Not an image"
+    assert title(Reason.LOW_D_SCORE) == "Low D score"
     assert len({title(r) for r in Reason}) == len(Reason)

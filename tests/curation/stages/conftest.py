@@ -150,7 +150,8 @@ class HostilePool(WorkerPool):
 
 def attacked(attacks: Mapping[str, Callable[[], None]], function: Any, chunk: Any) -> Any:
     """Work on a chunk in a worker; die or hang over an image that is to be attacked."""
-    for image in chunk:
-        if image.image_id in attacks:
-            attacks[image.image_id]()
+    for task in chunk:
+        attack = attacks.get(getattr(task, "image_id", ""))  # a pair has none
+        if attack is not None:
+            attack()
     return function(chunk)

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from curation.grouping import DuplicateRules
 from curation.judging import Rules
 from curation.recipe import Recipe
+from curation.scorers import Scorer
 from curation.stages.judge import ItemSet, build_id, count_verdicts, judge, load_items
-from data_catalog.schema import FEATURES, PAIRS, VERDICTS, Verdict
+from data_catalog.schema import FEATURES, PAIRS, SCORES, VERDICTS, Verdict
 from tests.curation.stages.conftest import RECIPE, Stock, jpeg
 
 SIDE = Rules.model_validate({"too_small": {"min_side": 100}})
@@ -219,6 +220,164 @@ def test_the_four_add_up_and_people_have_the_last_word(
         elif row["item_id"] in decisions:
             assert (row["verdict"], row["decided_by"]) == (decisions[row["item_id"]], "ann")
         assert row["reasons"] or row["verdict"] == "accepted"
+
+
+# ---- By scores. ----------------------------------------------------------------------------------
+
+D = Scorer.DISCRIMINATOR
+
+LOW_HALF = Rules.model_validate(
+    {
+        "too_small": {"min_side": 100},
+        "low_d_score": {"min_percentile": 50.0},
+        "high_d_score": {"max_percentile": 75.0, "action": "reject"},
+    }
+)
+
+
+def scored(means: dict[str, float], model: str = "m@1") -> pa.Table:
+    """Give scores as `read_scores` does."""
+    rows = [
+        {"item_id": item, "model": model, "recipe": RECIPE.id, "mean": mean}
+        for item, mean in means.items()
+    ]
+    return pa.Table.from_pylist(rows, schema=SCORES)
+
+
+def by_score(
+    there: ItemSet, means: dict[str, float] | None, relate: Any = None, rules: Rules = LOW_HALF
+) -> dict[str, tuple[Any, ...]]:
+    """Judge; give (verdict, reasons, place) by item."""
+    scores = None if means is None else {D: scored(means)}
+    found = judge(there, RECIPE, rules, DuplicateRules(), relate or pairs(), scores)
+    return {
+        row["item_id"]: (row["verdict"], row["reasons"], row["d_percentile"])
+        for row in found.verdicts.to_pylist()
+    }
+
+
+def test_places_are_among_keepers_that_no_other_rule_rejects() -> None:
+    there = items(
+        [
+            feature("keeper", width=400, height=600),
+            feature("copy"),
+            feature("small", width=99, height=150),
+            feature("blurred", sharpness=0.1),  # flagged: it stays for now
+            feature("failed", failure="corrupt"),
+            feature("new"),
+            feature("top"),
+        ],
+        unread={"gone": "not_found"},
+    )
+    means = {"keeper": 2.0, "copy": -9.0, "small": -8.0, "blurred": 1.0, "failed": -7.0, "top": 3.0}
+    found = by_score(there, {**means, "elsewhere": -99.0}, pairs(("copy", "keeper")))
+    assert found == {
+        "keeper": ("accepted", [], 50.0),
+        "copy": ("rejected", ["near_duplicate"], None),
+        "small": ("rejected", ["too_small"], None),
+        "blurred": ("flagged", ["blurred", "low_d_score"], pytest.approx(100 / 6)),
+        "failed": ("failed", ["corrupt"], None),
+        "new": ("accepted", [], None),
+        "top": ("rejected", ["high_d_score"], pytest.approx(500 / 6)),
+        "gone": ("failed", ["not_found"], None),
+    }
+
+
+def test_what_a_person_decided_is_not_flagged_again() -> None:
+    rows = [feature(name) for name in "abcd"]
+    means = {name: float(number) for number, name in enumerate("abcd")}
+    assert {item: verdict for item, (verdict, *_) in by_score(items(rows), means).items()} == {
+        "a": "flagged",
+        "b": "flagged",
+        "c": "accepted",
+        "d": "rejected",
+    }
+    said = {"a": "accepted", "b": "rejected", "d": "accepted"}
+    found = by_score(items(rows, decisions=said), means)
+    assert {item: verdict for item, (verdict, *_) in found.items()} == {**said, "c": "accepted"}
+    assert found["a"][1:] == (["low_d_score", "decided"], 12.5)
+    # Words move nobody's place: else each one would flag others.
+    assert [place for _, _, place in found.values()] == [12.5, 37.5, 62.5, 87.5]
+
+
+def test_an_accepted_picture_that_a_rule_rejects_takes_no_place() -> None:
+    there = items([feature("a", width=99, height=150), feature("b")], decisions={"a": "accepted"})
+    found = by_score(there, {"a": 0.0, "b": 1.0})
+    assert found["a"] == ("accepted", ["too_small", "decided"], None)
+    assert found["b"][2] == 50.0
+
+
+@settings(max_examples=20)
+@given(st.lists(st.tuples(st.integers(1, 400), st.floats(0, 1)), max_size=8), st.booleans())
+def test_without_scores_nothing_changes(drawn: list[tuple[int, float]], off: bool) -> None:
+    there = items([feature(f"i{n}", width=w, sharpness=s) for n, (w, s) in enumerate(drawn)])
+    rules = LOW_HALF
+    if off:
+        rules = Rules.model_validate(
+            {**rules.model_dump(), "low_d_score": {"action": "off"},
+             "high_d_score": {"action": "off"}}
+        )  # fmt: skip
+    silent = {item: (verdict, why, None) for item, (verdict, why, _) in
+              by_score(there, None, rules=SIDE).items()}  # fmt: skip
+    assert by_score(there, None, rules=rules) == silent
+    assert by_score(there, {}, rules=rules) == silent
+    assert by_score(there, {"elsewhere": 1.0}, rules=rules) == silent
+    of_all = by_score(there, {f"i{n}": float(n) for n in range(len(drawn))}, rules=rules)
+    if off:  # the place is kept all the same
+        assert {item: found[:2] for item, found in of_all.items()} == {
+            item: found[:2] for item, found in silent.items()
+        }
+
+
+def test_scores_that_are_used_are_part_of_the_id_of_a_build() -> None:
+    there = items([feature(name) for name in "abc"])
+    selection = pa.table({name: pa.array([], pa.string()) for name in
+                          ("id", "source", "locator", "label")})  # fmt: skip
+
+    def of(scores: pa.Table | None, scorer: Scorer = D) -> str:
+        given = None if scores is None else {scorer: scores}
+        return build_id(there, selection, RECIPE, SIDE, DuplicateRules(), given)
+
+    means = {"a": 1.0, "b": 2.0}
+    first = of(scored(means))
+    assert of(scored(dict(reversed(means.items())))) == first  # another order is the same
+    assert of(scored({**means, "elsewhere": 9.0})) == first
+    assert of(None) == of(scored({})) == of(scored({"elsewhere": 9.0}))
+    others = [
+        None,
+        scored(means, "n@1"),
+        scored({**means, "b": 2.5}),
+        scored({**means, "c": 2.0}),
+        scored({"a": 2.0, "b": 1.0}),
+        scored({"b": 1.0, "c": 2.0}),
+    ]
+    by_density = of(scored(means, "density-1"), Scorer.DENSITY)
+    assert len({first, by_density, *map(of, others)}) == 2 + len(others)
+
+
+def test_what_is_rejected_by_one_score_keeps_its_place_by_the_other() -> None:
+    there = items([feature(name) for name in "abcd"])
+    rules = Rules.model_validate(
+        {
+            "too_small": {"min_side": 100},
+            "unlike_others": {"min_percentile": 30.0, "action": "reject"},
+            "low_d_score": {"min_percentile": 30.0, "action": "reject"},
+            "high_d_score": {"action": "off"},
+        }
+    )
+    scores = {
+        D: scored({"a": 1.0, "b": 2.0, "c": 3.0, "d": 4.0}),
+        Scorer.DENSITY: scored({"a": -9.0, "b": -1.0, "d": -2.0}, "density-own-1-abc"),
+    }
+    found = judge(there, RECIPE, rules, DuplicateRules(), pairs(), scores)
+    rows = {row["item_id"]: row for row in found.verdicts.to_pylist()}
+    assert rows["a"]["reasons"] == ["unlike_others", "low_d_score"]
+    assert [rows[name]["verdict"] for name in "abcd"] == ["rejected", *["accepted"] * 3]
+    assert [rows[name]["d_percentile"] for name in "abcd"] == [12.5, 37.5, 62.5, 87.5]
+    likeness = [rows[name]["density_percentile"] for name in "abd"]
+    assert likeness == pytest.approx([100 / 6, 500 / 6, 50.0])
+    assert rows["c"]["density_percentile"] is None
+    assert found.scores.keys() == set(Scorer)
 
 
 # ---- What is read. -------------------------------------------------------------------------------

@@ -19,19 +19,23 @@ from curation.grouping import DuplicateRules
 from curation.ingest.selection import current
 from curation.ingest.sources import FolderConfig
 from curation.judging import Rules
+from curation.scorers import density_name
 from curation.stages.judge import judge, load_items
 from curation.stages.review import queue_infos, review_items
+from curation.stages.scores import current_scores, finish_scores, write_scores
 from data_catalog.catalog import Catalog
+from data_catalog.models import register
 from data_catalog.reviewing import REVIEWED
-from data_catalog.schema import PAIRS
+from data_catalog.schema import PAIRS, SCORES
 from review_ui.feed import Feed
-from review_ui.store import clock, projection
+from review_ui.store import clock, projection, queues
 from review_ui.store.database import Database, open_database
 from review_ui.store.deciding import Decision, Submission, decide
 from review_ui.store.models import review_item
 from review_ui.store.settling import current_build
 from tests.curation.stages.conftest import RECIPE
 from tests.curation.stages.test_judge import SIDE, feature
+from tests.data_catalog.test_models import model
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 SOURCE = FolderConfig(path="shop")
@@ -100,6 +104,7 @@ class Built:
             self.rules,
             DuplicateRules(),
             lambda _: pa.Table.from_pylist(rows, schema=PAIRS),
+            current_scores(self.catalog, RECIPE),
         )
         self.catalog.table("groups").replace(found.groups)
         self.catalog.table("verdicts").replace(found.verdicts)
@@ -190,27 +195,75 @@ def test_clusters_are_named_by_their_keeper(built: Built) -> None:
     assert rows["same"]["pixels"] == rows["keep"]["pixels"] == b"keep".hex()
 
 
-def test_scores_are_of_the_newest_model_and_flag_either_side(built: Built) -> None:
-    built.store(feature("fake"), feature("sure"), feature("unknown"))
-    built.build()
-    built.fill(
-        "scores",
-        {"item_id": "fake", "model": "2026-01", "mean": 9.0, "percentile": 90.0},
-        {"item_id": "fake", "model": "2026-02", "mean": -2.0, "percentile": 1.0},
-        {"item_id": "sure", "model": "2026-02", "mean": 8.0},
+def score(built: Built, means: Mapping[str, float], name: str = "m@1") -> None:
+    """Let a model score these items, and make it the current one."""
+    rows = [
+        {"item_id": item, "recipe": RECIPE.id, "model": name, "mean": mean, "scored_at": NOON}
+        for item, mean in means.items()
+    ]
+    write_scores(built.catalog, pa.Table.from_pylist(rows, schema=SCORES))
+    register(built.catalog, model(name))
+
+
+def test_scores_are_of_the_current_model_and_evidence_is_the_place(built: Built) -> None:
+    built.rules = Rules.model_validate(
+        {
+            "too_small": {"min_side": 100},
+            "low_d_score": {"min_percentile": 30.0},
+            "high_d_score": {"max_percentile": 70.0, "action": "reject"},
+        }
     )
-    verdicts = built.catalog.table("verdicts").read().to_pylist()
-    flags = {"fake": ["low_d_score"], "sure": ["high_d_score"], "unknown": []}
-    built.fill("verdicts", *({**row, "reasons": flags[row["item_id"]]} for row in verdicts))
+    built.store(feature("fake"), feature("sure"), feature("plain"), feature("unknown"))
+    score(built, {"fake": 9.0, "sure": -9.0}, "z@1")  # its name is greater, but it came before
+    score(built, {"fake": -2.0, "plain": 1.0, "sure": 8.0})
+    verdicts = built.build()
+    assert verdicts == {
+        "fake": "flagged",
+        "plain": "accepted",
+        "sure": "rejected",
+        "unknown": "accepted",
+    }
     rows = built.reviewed()
     assert {item: (row["score"], row["rule"]) for item, row in rows.items()} == {
         "fake": (-2.0, "flagged"),
-        "sure": (8.0, "flagged"),
+        "plain": (1.0, "accepted"),
+        "sure": (8.0, "rejected"),
         "unknown": (None, "accepted"),
     }
-    assert built.why("fake") == {"low_d_score": (1.0, None, "<")}
-    # Without a percentile the score itself.
-    assert built.why("sure") == {"high_d_score": (8.0, None, ">")}
+    close = pytest.approx
+    assert built.why("fake") == {"low_d_score": (close(100 / 6), 30.0, "<")}
+    assert built.why("sure") == {"high_d_score": (close(500 / 6), 70.0, ">")}
+    [found] = rows["fake"]["evidence"]
+    assert found["text"] == "place by D score 16.7, at least 30"
+    infos = {info.reason.value: info for info in queue_infos(built.rules)}
+    low, high = infos["low_d_score"], infos["high_d_score"]
+    assert (low.title, low.order, low.limit, low.action) == ("Low D score", "low", 30.0, "flag")
+    assert (high.title, high.order, high.limit) == ("High D score", "high", 70.0)
+
+
+def test_unlike_ones_come_with_their_place_the_least_like_first(built: Built) -> None:
+    built.rules = Rules.model_validate(
+        {"too_small": {"min_side": 100}, "unlike_others": {"min_percentile": 45.0}}
+    )
+    built.store(*(feature(name) for name in "abcd"))
+    name = density_name("own-1", "0badcafe")
+    rows = [
+        {"item_id": item, "recipe": RECIPE.id, "model": name, "mean": mean, "scored_at": NOON}
+        for item, mean in {"a": -4.0, "b": -9.0, "c": -1.0, "d": -2.0}.items()
+    ]
+    write_scores(built.catalog, pa.Table.from_pylist(rows, schema=SCORES))
+    assert set(built.build().values()) == {"accepted"}  # the ranking has not come to its end
+    finish_scores(built.catalog, RECIPE, name)
+    verdicts = built.build()
+    assert sorted(item for item, verdict in verdicts.items() if verdict == "flagged") == ["a", "b"]
+    assert built.why("b") == {"unlike_others": (12.5, 45.0, "<")}
+    rows = built.reviewed()
+    [found] = rows["b"]["evidence"]
+    assert found["text"] == "place by likeness to others 12.5, at least 45"
+    assert found["meaning"] == "Hardly like anything else in the set."
+    assert rows["b"]["score"] is None  # that is the discriminator's
+    info = next(i for i in queue_infos(built.rules) if i.reason == "unlike_others")
+    assert (info.title, info.order, info.limit, info.action) == ("Unlike others", "low", 45, "flag")
 
 
 def test_what_sources_say_is_told_and_made_harmless(built: Built) -> None:
@@ -294,6 +347,33 @@ def said(
     ]
     with database.writing() as connection:
         decide(connection, [Submission("ann", "import", decisions, force=True)])
+
+
+def test_who_was_asked_once_by_score_is_not_asked_again(built: Built, tmp_path: Path) -> None:
+    half = {"low_d_score": {"min_percentile": 50.0}, "high_d_score": {"action": "off"}}
+    built.rules = Rules.model_validate({"too_small": {"min_side": 100}, **half})
+    built.store(*(feature(name) for name in "abcd"))
+    database = open_database(f"sqlite:///{tmp_path}/review.sqlite")
+
+    def queue() -> list[str]:
+        built.build()
+        infos, rows = queue_infos(built.rules), list(built.batches())
+        projection.replace(database, Feed("build", NOON, RECIPE.id, infos, iter(rows), 4))
+        with database.reading() as connection:
+            number = current_build(connection)
+            assert number is not None
+            found = queues.page(connection, number, queues.PageRequest("low_d_score"), "ann")
+        return [row.item_id for row in found.rows]
+
+    assert queue() == []  # nothing is scored
+    score(built, {"a": 2.0, "b": 1.0, "c": 3.0, "d": 4.0})
+    assert queue() == ["b", "a"]  # the lowest first
+    said(built.catalog, database, [("a", "accepted"), ("b", "rejected")], NOON)
+    assert queue() == []
+    # Another model, that likes them no better, and c neither.
+    score(built, {"a": 1.0, "b": 3.0, "c": 2.0, "d": 4.0}, "n@1")
+    assert queue() == ["c"]
+    database.close()
 
 
 @pytest.mark.parametrize("action", ["off", "flag", "reject"])
