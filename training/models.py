@@ -67,8 +67,8 @@ class Model:
         return snapshots.name_of(self.cur_nimg)
 
 
-class _Values(BaseModel):
-    """What is needed of a snapshot's values; there is more in them."""
+class Facts(BaseModel):
+    """What is needed of a snapshot's values; there is more in them. See `Model`."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -107,8 +107,19 @@ def load_model(path: Path, *, device: torch.device | str = "cpu", half: bool = F
     for prefix, network in (("G_ema", G), ("D", D)):
         _fill(network, prefix, snapshot.tensors, snapshot.path)
         network.to(device).eval().requires_grad_(False)
-    facts = {name: getattr(values, name) for name in _Values.model_fields}
+    facts = {name: getattr(values, name) for name in Facts.model_fields}
     return Model(G=G, D=D, path=snapshot.path, passed_over=passed_over, **facts)
+
+
+def read_facts(path: Path) -> Facts:
+    """Read what a snapshot says of itself, without its networks.
+
+    Raises
+    ------
+    SnapshotError
+        If it is not there, or was not saved by this version of this program.
+    """
+    return _read_values(snapshots.load(path, ()))
 
 
 def full_precision(G: Generator, config: NetworkConfig) -> Generator:
@@ -136,9 +147,9 @@ def _find(path: Path) -> tuple[Snapshot, tuple[str, ...]]:
     return newest or snapshots.load_weights(snapshots.find(path)), tuple(damage)
 
 
-def _read_values(snapshot: Snapshot) -> _Values:
+def _read_values(snapshot: Snapshot) -> Facts:
     try:
-        values = _Values.model_validate(snapshot.values)
+        values = Facts.model_validate(snapshot.values)
         compared(values.config)
     except ValidationError as error:
         part = error.errors()[0]
@@ -156,7 +167,7 @@ def _read_values(snapshot: Snapshot) -> _Values:
 
 
 def _networks(
-    values: _Values, half: torch.dtype | None, path: Path
+    values: Facts, half: torch.dtype | None, path: Path
 ) -> tuple[Generator, Discriminator]:
     config, classes = values.config.network, len(values.labels)
     judging = config.model_copy(update={"mbstd_group": compared(values.config)})

@@ -126,14 +126,77 @@ def shuffled_logits(
     chunk: int = 4096,
 ) -> Iterator[tuple[list[str], Logits]]:
     """Give every shuffle's logits, (shuffles, n) for n pictures at once; see `score_items`."""
-    if shuffles < 1 or group < 1 or chunk < 2 * group:
-        raise SetupError(
-            f"`shuffles` and `group` must be at least 1 and `chunk` at least twice the group, "
-            f"got {shuffles=}, {group=}, {chunk=}"
-        )
-    generator = torch.Generator().manual_seed(seed)
-    for held in _chunks(_with_features(D, batches, torch.device(device)), chunk):
-        logits = np.stack([_pass(D, held, group, generator) for _ in range(shuffles)])
+    panel = Panel(D, shuffles=shuffles, seed=seed, group=group, device=device, chunk=chunk)
+    for batch in batches:
+        yield from panel.add(batch)
+    yield from panel.end()
+
+
+class Panel:
+    """Judges pictures as they come, and says so whenever enough have come to be compared.
+
+    Parameters and errors are those of `score_items`.
+    """
+
+    def __init__(
+        self,
+        D: Scorer,
+        *,
+        shuffles: int = 8,
+        seed: int,
+        group: int,
+        device: torch.device | str,
+        chunk: int = 4096,
+    ) -> None:
+        if shuffles < 1 or group < 1 or chunk < 2 * group:
+            raise SetupError(
+                f"`shuffles` and `group` must be at least 1 and `chunk` at least twice the group, "
+                f"got {shuffles=}, {group=}, {chunk=}"
+            )
+        self._D, self._shuffles, self._group, self._chunk = D, shuffles, group, chunk
+        self._device = torch.device(device)
+        self._generator = torch.Generator().manual_seed(seed)
+        self._held = _Held()
+
+    def add(self, batch: Batch) -> Iterator[tuple[list[str], Logits]]:
+        """Take pictures; give the logits of those for which it was enough.
+
+        Chunks are of about equal size: a small rest would have few companions to draw from.
+        """
+        self._held.add(_with_features(self._D, batch, self._device))
+        while len(self._held.items) >= 2 * self._chunk:
+            whole, self._held = self._held.split(self._chunk)
+            yield self._judge(whole)
+
+    def end(
+        self, beside: Iterable[Batch] = (), fewest: int = 0
+    ) -> Iterator[tuple[list[str], Logits]]:
+        """Give the logits of all that are left.
+
+        Parameters
+        ----------
+        beside
+            Pictures that are nothing but companions, taken as far as they are needed.
+        fewest
+            Pictures to draw companions from, where there are so many: fewer would be compared with
+            themselves, or again and again with the same.
+        """
+        if len(self._held.items) > self._chunk:
+            half, self._held = self._held.split(len(self._held.items) // 2)
+            yield self._judge(half)
+        held, self._held = self._held, _Held()
+        asked = len(held.items)
+        if not asked:
+            return
+        more = iter(beside)
+        while len(held.items) < fewest and (batch := next(more, None)) is not None:
+            held.add(_with_features(self._D, batch, self._device))
+        items, logits = self._judge(held.joined())
+        yield items[:asked], logits[:, :asked]
+
+    def _judge(self, held: _Held) -> tuple[list[str], Logits]:
+        passes = [_pass(self._D, held, self._group, self._generator) for _ in range(self._shuffles)]
+        logits = np.stack(passes)
         strange = np.flatnonzero(~np.isfinite(logits).all(0))
         if len(strange):
             more = f" and {len(strange) - 1} more" if len(strange) > 1 else ""
@@ -141,7 +204,7 @@ def shuffled_logits(
                 f"scores must be finite; D's of {held.items[strange[0]]!r}{more} are not; "
                 "take an older snapshot"
             )
-        yield held.items, logits
+        return held.items, logits
 
 
 @dataclass
@@ -175,31 +238,16 @@ class _Held:
         return _Held(self.items[rows], features, labels)
 
 
-def _with_features(D: Scorer, batches: Iterable[Batch], device: torch.device) -> Iterator[_Held]:
-    for items, pixels, labels in batches:
-        if len(items) != len(pixels) or (labels is not None and len(labels) != len(items)):
-            raise SetupError(
-                f"a batch must hold as many names as pictures and classes, got {len(items)} names "
-                f"and {len(pixels)} pictures"
-            )
-        with torch.no_grad():
-            features = D.features(to_tensor(pixels.to(device))).float()
-        yield _Held(list(items), [features], [] if labels is None else [labels.to(device)])
-
-
-def _chunks(parts: Iterable[_Held], chunk: int) -> Iterator[_Held]:
-    """Give chunks of about equal size: a small rest would have few companions to draw from."""
-    held = _Held()
-    for part in parts:
-        held.add(part)
-        while len(held.items) >= 2 * chunk:
-            whole, held = held.split(chunk)
-            yield whole
-    if len(held.items) > chunk:
-        half, held = held.split(len(held.items) // 2)
-        yield half
-    if held.items:
-        yield held.joined()
+def _with_features(D: Scorer, batch: Batch, device: torch.device) -> _Held:
+    items, pixels, labels = batch
+    if len(items) != len(pixels) or (labels is not None and len(labels) != len(items)):
+        raise SetupError(
+            f"a batch must hold as many names as pictures and classes, got {len(items)} names "
+            f"and {len(pixels)} pictures"
+        )
+    with torch.no_grad():
+        features = D.features(to_tensor(pixels.to(device, non_blocking=True))).float()
+    return _Held(list(items), [features], [] if labels is None else [labels.to(device)])
 
 
 def _pass(D: Scorer, held: _Held, group: int, generator: torch.Generator) -> Logits:

@@ -6,25 +6,20 @@ training score each picture once, by the run that has not seen it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from training.config import TrainingConfig
-from training.data.select import Selection, parse_fold
+from training.data.select import Selection
 from training.data.stream import pictures
-from training.errors import SetupError, SnapshotError
+from training.errors import SetupError
 from training.folds import combine
-from training.models import compared, load_model
-from training.networks import Discriminator
-from training.runs import snapshots
-from training.runs.record import RunRecord, read_run
+from training.judges import Judge, Say, in_order, newest_of
+from training.runs.record import read_run
 from training.score import Batch, Score, score_items
 from training.shards import PublishedVersion
 from training.trained_on import (
@@ -36,8 +31,6 @@ from training.trained_on import (
     select_as_trained,
     silent,
 )
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,55 +57,6 @@ class ItemScore:
     standard_error: float
     n: int
     fold: int | None
-
-
-class Jury:
-    """Discriminators of equal shape that judge as one: the mean of what they say.
-
-    Parameters
-    ----------
-    members
-        On one device, not in training.
-    """
-
-    def __init__(self, members: Sequence[Discriminator]) -> None:
-        assert members
-        self._members = members
-
-    def features(self, images: Tensor) -> Tensor:
-        """Give the features of all, one after another in the channels."""
-        return torch.cat([D.features(images) for D in self._members], dim=1)
-
-    def head(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Give the mean logit, each of its own features."""
-        parts = features.chunk(len(self._members), dim=1)
-        said = [D.head(part, labels) for D, part in zip(self._members, parts, strict=True)]
-        return torch.stack(said).mean(0)
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """A run and the snapshots that score; their networks are loaded when it is their turn."""
-
-    record: RunRecord
-    config: TrainingConfig
-    version_hash: str
-    inverted: bool
-    labels: tuple[str, ...]
-    chosen: tuple[Path, ...]
-
-    @property
-    def fold(self) -> str | None:
-        return self.config.data.fold
-
-    def facts(self) -> dict[str, Any]:
-        """Give what must be the same in all runs of a k-fold training."""
-        data = self.config.data.model_dump(include={"tags", "labels", "conditional"})
-        return {
-            "version_hash": self.version_hash,
-            "inverted": self.inverted,
-            **{f"data.{key}": value for key, value in data.items()},
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +98,7 @@ def score_version(
     source
         Where the pictures are not where they were, or those of another version are meant.
     newest
-        Newest whole snapshots of each run that judge together, as a `Jury`.
+        Newest whole snapshots of each run that judge together, as a `training.judges.Jury`.
     shuffles, seed, chunk
         See `training.score.score_items`. Equal seeds give equal scores.
     batch
@@ -188,10 +132,11 @@ def score_version(
             f"`newest`, `shuffles` and `batch` must be at least 1, "
             f"got {newest=}, {shuffles=}, {batch=}"
         )
-    judges = [_choose(run, newest, say) for run in runs]
-    ordered = _in_order(judges)
+    records = [read_run(run) for run in runs]
+    judges = [newest_of(run, newest, say) for run in runs]
+    ordered = in_order(judges)
     first = judges[0]
-    version, index = open_version(first.record, source, progress)
+    version, index = open_version(records[0], source, progress)
     selection = select_as_trained(index, first.config.data, first.labels, fold=False)
     task = _Task(version, selection, shuffles, seed, batch, chunk, torch.device(device), progress)
     if len(ordered) == 1:
@@ -199,97 +144,12 @@ def score_version(
     return _by_part(task, ordered)
 
 
-def _choose(run: Path, newest: int, say: Say) -> _Run:
-    """Find the newest whole snapshots; they are loaded once now, for damage to come out early."""
-    record = read_run(run)
-    folder = run / "snapshots"
-    chosen: list[Path] = []
-    for name in reversed(snapshots.names(folder)):
-        try:
-            found = load_model(folder / name)
-        except SnapshotError as error:
-            say(f"passed over: {error}")
-            continue
-        chosen.append(folder / name)
-        if len(chosen) == newest:
-            return _Run(
-                record,
-                found.config,
-                found.version_hash,
-                found.inverted,
-                found.labels,
-                tuple(chosen),
-            )
-    raise SnapshotError(
-        f"{run} must have {newest} whole snapshots, has {len(chosen)}; ask for fewer "
-        "(--snapshots), or train it further"
-    )
-
-
-def _in_order(judges: Sequence[_Run]) -> list[_Run]:
-    """Give one run, or those of a k-fold training from 1 to k."""
-    if len(judges) == 1 and judges[0].fold is None:
-        return list(judges)
-    if not judges:
-        raise SetupError("scores need the folder of a run, or those of a k-fold training")
-    for judge in judges:
-        if judge.fold is None:
-            raise SetupError(
-                f"several runs must be those of a k-fold training, {judge.record.path} has seen "
-                "all pictures (`data.fold` is not set); score with it alone"
-            )
-    found = _by_fold(judges)
-    _refuse_differences(judges)
-    return [found[fold] for fold in sorted(found)]
-
-
-def _by_fold(judges: Iterable[_Run]) -> dict[int, _Run]:
-    found: dict[int, _Run] = {}
-    numbers = set()
-    for judge in judges:
-        assert judge.fold is not None
-        fold, k = parse_fold(judge.fold)
-        numbers.add(k)
-        if len(numbers) > 1:
-            raise SetupError(
-                f"runs must be of one k-fold training, got both {min(numbers)} and {max(numbers)} "
-                "parts; give those of one"
-            )
-        if fold in found:
-            raise SetupError(
-                f"fold {judge.fold} must be left out by one run, is by {found[fold].record.path} "
-                f"and {judge.record.path}; give one of them"
-            )
-        found[fold] = judge
-    k = numbers.pop()
-    missing = [f"{fold}/{k}" for fold in range(1, k + 1) if fold not in found]
-    if missing:
-        raise SetupError(
-            f"a {k}-fold training must be given whole: the runs with data.fold "
-            f"{', '.join(missing)} are missing; train them (--fold {missing[0]}) and give their "
-            "folders, too"
-        )
-    return found
-
-
-def _refuse_differences(judges: Sequence[_Run]) -> None:
-    first = judges[0]
-    for judge in judges[1:]:
-        for key, value in judge.facts().items():
-            expected = first.facts()[key]
-            if value != expected:
-                raise SetupError(
-                    f"`{key}` must be the same in all runs of a k-fold training, is {expected!r} "
-                    f"in {first.record.path} and {value!r} in {judge.record.path}; train one anew"
-                )
-
-
-def _plain(task: _Task, run: _Run) -> Iterator[ItemScore]:
+def _plain(task: _Task, run: Judge) -> Iterator[ItemScore]:
     for score in _scores(task, run, np.arange(len(task.selection)), 0):
         yield ItemScore(score.item, score.mean, score.standard_error, score.n, None)
 
 
-def _by_part(task: _Task, runs: Sequence[_Run]) -> Iterator[ItemScore]:
+def _by_part(task: _Task, runs: Sequence[Judge]) -> Iterator[ItemScore]:
     parts = task.selection.index.folds(len(runs))[task.selection.indices]
     before = 0
     for fold, run in enumerate(runs, 1):
@@ -303,15 +163,15 @@ def _by_part(task: _Task, runs: Sequence[_Run]) -> Iterator[ItemScore]:
             yield ItemScore(score.item, score.mean, score.standard_error, score.n, score.fold)
 
 
-def _scores(task: _Task, run: _Run, rows: NDArray[np.int64], before: int) -> Iterator[Score]:
+def _scores(task: _Task, run: Judge, rows: NDArray[np.int64], before: int) -> Iterator[Score]:
     turned = task.version.inverted != run.inverted
     batches = _batches(task, rows, turned=turned, before=before, workers=run.config.data.workers)
     yield from score_items(
-        Jury([load_model(path, device=task.device).D for path in run.chosen]),
+        run.jury(task.device),
         batches,
         shuffles=task.shuffles,
         seed=task.seed,
-        group=compared(run.config),
+        group=run.group,
         device=task.device,
         chunk=task.chunk,
     )

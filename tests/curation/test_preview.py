@@ -37,10 +37,16 @@ def test_what_no_screen_shows_is_shrunk_with_its_proportions() -> None:
     assert shown.size == (LONGEST_SIDE, 500)
 
 
+def test_a_smaller_one_can_be_asked_for() -> None:
+    [small] = previews([(png(640, 480), Limits(), 160)])
+    assert isinstance(small, bytes)
+    assert Image.open(io.BytesIO(small)).size == (160, 120)
+
+
 def test_what_is_no_picture_is_refused_and_the_others_are_shown() -> None:
     with pytest.raises(DecodeError, match="HTML"):
         preview(b"<html>", Limits())
-    good, bad = previews([(png(8, 8), Limits()), (b"<html>", Limits())])
+    good, bad = previews([(png(8, 8), Limits(), 4), (b"<html>", Limits(), 4)])
     assert isinstance(good, bytes)
     assert isinstance(bad, str)
     assert "HTML" in bad
