@@ -14,7 +14,7 @@ import contextlib
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import tee
@@ -26,6 +26,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from blake3 import blake3
 
+from data_catalog import locks
 from data_catalog.catalog import Catalog
 from data_catalog.errors import CatalogError, StorageError, VersionNotFoundError
 from data_catalog.packs import PackRef
@@ -86,6 +87,12 @@ class Version:
     path: str
     manifest: Mapping[str, Any]
 
+    @property
+    def split(self) -> str | None:
+        """Name of the part of the set that it is; None: the whole set."""
+        name: str | None = self.manifest.get("split")
+        return name
+
 
 def publish(
     catalog: Catalog,
@@ -101,13 +108,17 @@ def publish(
 ) -> Version:
     """Freeze members into the next version, or give the version that has the same content.
 
+    Numbers count all versions; the parent, and the version of the same content, are sought among
+    those of the same split.
+
     Parameters
     ----------
     members
         Of `MEMBERS_IN`, in any order; `pack` is below `standard/<recipe_id>/`.
     manifest
         Goes into `manifest.json`; needs `recipe` (a JSON object), `inverted` and `format`
-        (jpeg, png, webp), which with the members decide the hash; should have `width`, `height`.
+        (jpeg, png, webp), which with the members decide the hash; should have `width`, `height`,
+        and where the members are a part of the set, its name as `split`.
     build
         Id of the build that judged the members.
     progress
@@ -123,17 +134,18 @@ def publish(
         If bytes are missing or not those that were measured, or the disk refuses.
     """
     fitted = _fit(members)
-    base = _checked(manifest)
+    base = {"split": None, **_checked(manifest)}
     content = content_hash(fitted, base)
     with catalog.lock("publish"):
         table = catalog.table("versions")
         at = table.version()
         known = list_versions(catalog)
-        for version in known:
+        alike = [version for version in known if version.split == base["split"]]
+        for version in alike:
             if version.hash == content:
                 return version
-        parent = known[-1].version if known else None
-        number = (parent or 0) + 1
+        parent = alike[-1].version if alike else None
+        number = known[-1].version + 1 if known else 1
         head = base | {
             "version": number,
             "hash": content,
@@ -171,6 +183,7 @@ def _write_then_rename(
     try:
         root.makedirs(f"{temporary}/{SHARDS}")
         manifest = write(root.child(temporary))
+        locks.check(root)  # what lies there may be another writer's by now
         root.remove(final)
         root.move(temporary, final)
     except BaseException:
@@ -206,8 +219,17 @@ def list_versions(catalog: Catalog) -> list[Version]:
     return [_version(catalog, json.loads(text)) for text in manifests]
 
 
-def load_version(catalog: Catalog, version: int | None = None) -> Version:
-    """Give one published version; the latest by default.
+def load_version(
+    catalog: Catalog, version: int | None = None, *, split: str | None = None
+) -> Version:
+    """Give one published version; the latest of the whole set by default.
+
+    Parameters
+    ----------
+    version
+        Its number; None: the latest.
+    split
+        Name of the split that it must be of. None: with a number any, else the whole set.
 
     Raises
     ------
@@ -215,18 +237,43 @@ def load_version(catalog: Catalog, version: int | None = None) -> Version:
         If it does not exist; names those that do.
     """
     known = {found.version: found for found in list_versions(catalog)}
+    where = catalog.root.url
     if not known:
-        raise VersionNotFoundError(
-            f"{catalog.root.url} has no published version; run `nonesuch publish`"
-        )
+        raise VersionNotFoundError(f"{where} has no published version; run `nonesuch publish`")
     if version is None:
-        return known[max(known)]
+        alike = [number for number in known if known[number].split == split]
+        if not alike:
+            raise VersionNotFoundError(_no_such_split(where, split, known.values()))
+        return known[max(alike)]
     if version not in known:
         raise VersionNotFoundError(
-            f"{catalog.root.url} has no version {version}; "
-            f"there are {', '.join(map(str, sorted(known)))}"
+            f"{where} has no version {version}; there are {', '.join(map(str, sorted(known)))}"
         )
-    return known[version]
+    found = known[version]
+    if split is not None and found.split != split:
+        raise VersionNotFoundError(
+            f"version {version} of {where} is of {_called(found.split)}, not of {_called(split)}; "
+            "name another version, or no split"
+        )
+    return found
+
+
+def _no_such_split(where: str, split: str | None, known: Iterable[Version]) -> str:
+    """Say what there is in place of versions of a split."""
+    numbers: dict[str | None, list[str]] = {}
+    for version in known:
+        numbers.setdefault(version.split, []).append(str(version.version))
+    there = "; ".join(f"{_called(name)}: {', '.join(numbers[name])}" for name in numbers)
+    if split is None:
+        return (
+            f"{where} has no version of the whole set, only of splits ({there}); name a split or "
+            "a version, or run `nonesuch publish --whole`"
+        )
+    return f"{where} has no version of {_called(split)}; there are those of {there}"
+
+
+def _called(split: str | None) -> str:
+    return "the whole set" if split is None else f"the split {split!r}"
 
 
 def version_root(folder: Root | str | PathLike[str]) -> Root:
@@ -305,6 +352,7 @@ def version_rows(manifests: Sequence[Mapping[str, Any]]) -> pa.Table:
             "version": pa.array([m["version"] for m in manifests], pa.int64()),
             "hash": pa.array([m["hash"] for m in manifests], pa.string()),
             "parent": pa.array([m["parent"] for m in manifests], pa.int64()),
+            "split": pa.array([m.get("split") for m in manifests], pa.string()),
             "build": pa.array([m["build"] for m in manifests], pa.string()),
             "items": pa.array([m["items"] for m in manifests], pa.int64()),
             "shards": pa.array([len(m["shards"]) for m in manifests], pa.int64()),
@@ -437,7 +485,8 @@ def _leftover(folder: Root, head: Mapping[str, Any]) -> dict[str, Any] | None:
         manifest = read_manifest(folder)
     except ValueError:
         return None
-    same = all(manifest.get(name) == head[name] for name in ("hash", "build", "parent"))
+    names = ("hash", "build", "parent", "split")
+    same = all(manifest.get(name) == head[name] for name in names)
     return manifest if same and not verify(folder) else None
 
 

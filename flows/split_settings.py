@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from curation.stages.splits import SplitConfig
+from training.config import RunConfig
 from training.presets import PRESETS
 
-SPLIT_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+__all__ = ["MatrixConfig", "SplitConfig", "check_splits"]
 
-
-class SplitConfig(BaseModel):
-    """A part of the set that is published as a version of its own."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str = Field(pattern=SPLIT_NAME, description="letters, digits, . _ -")
-    tags: tuple[str, ...] = Field((), description="only pictures with all of these tags")
-    without_tags: tuple[str, ...] = Field((), description="only pictures with none of these")
-    labels: tuple[str, ...] = Field((), description="only pictures with one of these labels")
-    where: dict[str, str] = Field(
-        default_factory=dict,
-        description="regular expressions that fields must match, e.g. { source = 'shop-.*' }",
-    )
+_METRICS: Final = get_args(get_args(RunConfig.model_fields["metrics"].annotation)[0])
 
 
 class MatrixConfig(BaseModel):
@@ -41,6 +30,9 @@ class MatrixConfig(BaseModel):
     at_once: int = Field(
         0, ge=0, description="trainings side by side; 0 is one a GPU, or one on the CPU"
     )
+    metrics: tuple[str, ...] = Field(
+        ("fd_own",), description="taken of each run once it has ended; without any, none"
+    )
 
     @field_validator("presets")
     @classmethod
@@ -49,6 +41,14 @@ class MatrixConfig(BaseModel):
             if preset not in PRESETS:
                 raise ValueError(f"must be among {', '.join(PRESETS)}, got {preset!r}")
         return presets
+
+    @field_validator("metrics")
+    @classmethod
+    def _metrics_exist(cls, metrics: tuple[str, ...]) -> tuple[str, ...]:
+        for metric in metrics:
+            if metric not in _METRICS:
+                raise ValueError(f"must be among {', '.join(_METRICS)}, got {metric!r}")
+        return metrics
 
 
 def check_splits(splits: Sequence[SplitConfig]) -> None:

@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 
 from curation.recipe import Recipe
 from curation.stages.copies import with_copies
+from curation.stages.splits import SOURCE
 from data_catalog.catalog import Catalog
 from data_catalog.decisions import human_tags
 from data_catalog.schema import Verdict
@@ -16,7 +17,7 @@ from data_catalog.versions import MEMBERS_IN
 def members(
     catalog: Catalog, recipe: Recipe, selection: pa.Table, *, include_flagged: bool
 ) -> pa.Table:
-    """Give the accepted items of the last build, in the columns that `publish` takes.
+    """Give the accepted items of the last build, with all that is known about them.
 
     Parameters
     ----------
@@ -24,6 +25,11 @@ def members(
         From `curation.ingest.selection.current`; labels, tags and fields come from it.
     include_flagged : bool
         Take items too that are flagged and that nobody has decided.
+
+    Returns
+    -------
+    pyarrow.Table
+        The columns that `publish` takes, and `source`, the name of the first source of each.
     """
     wanted = [Verdict.ACCEPTED.value] + [Verdict.FLAGGED.value] * include_flagged
     verdicts = catalog.table("verdicts").read(["item_id", "verdict"])
@@ -36,9 +42,9 @@ def members(
     first = pc.index_in(pc.unique(ids), value_set=ids.combine_chunks())
     features = features.take(first)
     at = pc.index_in(features["image_id"], value_set=selection["image_id"].combine_chunks())
-    for name in ("label", "tags", "fields"):
+    for name in ("label", "tags", "fields", SOURCE):
         features = features.append_column(name, selection[name].combine_chunks().take(at))
-    return _with_human_tags(catalog, features).select(MEMBERS_IN.names)
+    return _with_human_tags(catalog, features).select([*MEMBERS_IN.names, SOURCE])
 
 
 def _with_human_tags(catalog: Catalog, features: pa.Table) -> pa.Table:

@@ -404,3 +404,57 @@ def test_packs_and_shards_on_an_object_store(tmp_path: Path) -> None:
     assert verify(catalog.root.child("versions", "1")) == []
     local = Catalog(tmp_path / "local")
     assert freeze(local, fill(local, range(20))).hash == version.hash
+
+
+# ---- Splits. -------------------------------------------------------------------------------------
+
+
+def test_each_split_has_its_own_line_of_versions(catalog: Catalog) -> None:
+    members = fill(catalog, range(20))
+    pov, rest = MANIFEST | {"split": "pov"}, MANIFEST | {"split": "rest"}
+    whole = freeze(catalog, members)
+    first = freeze(catalog, members.slice(0, 8), manifest=pov)
+    other = freeze(catalog, members.slice(8), manifest=rest)
+    second = freeze(catalog, members.slice(0, 9), manifest=pov)
+    assert [v.version for v in (whole, first, other, second)] == [1, 2, 3, 4]
+    assert [v.parent for v in (whole, first, other, second)] == [None, None, None, 2]
+    assert [v.split for v in list_versions(catalog)] == [None, "pov", "rest", "pov"]
+    rows = catalog.table("versions").read(["version", "split"]).sort_by("version").to_pylist()
+    assert [row["split"] for row in rows] == [None, "pov", "rest", "pov"]
+    # Equal content is one version of a split, and of each split another.
+    assert freeze(catalog, members.slice(0, 8), manifest=pov) == first
+    everything = freeze(catalog, members, manifest=pov)
+    assert (everything.version, everything.parent) == (5, 4)
+    assert everything.hash == whole.hash
+    assert freeze(catalog, members) == whole
+    # The newest is that of the whole set, or of the split that is named.
+    assert load_version(catalog) == whole
+    assert load_version(catalog, split="pov") == everything
+    assert load_version(catalog, 2) == load_version(catalog, 2, split="pov") == first
+    with pytest.raises(VersionNotFoundError, match=r"version 3 of .* is of the split 'rest', not"):
+        load_version(catalog, 3, split="pov")
+    with pytest.raises(
+        VersionNotFoundError,
+        match="no version of the split 'odd'; there are those of the whole set: 1; "
+        "the split 'pov': 2, 4, 5; the split 'rest': 3",
+    ):
+        load_version(catalog, split="odd")
+
+
+def test_where_only_splits_exist_they_are_named(catalog: Catalog) -> None:
+    freeze(catalog, fill(catalog, range(3)), manifest=MANIFEST | {"split": "pov"})
+    with pytest.raises(
+        VersionNotFoundError,
+        match=r"no version of the whole set, only of splits \(the split 'pov': 1\); name a split",
+    ):
+        load_version(catalog)
+
+
+def test_what_a_killed_publish_left_is_not_taken_for_another_split(catalog: Catalog) -> None:
+    members = fill(catalog, range(6))
+    table = catalog.table("versions")
+    left = freeze(catalog, members, manifest=MANIFEST | {"split": "pov"})
+    table.replace(table.read().slice(0, 0))  # as if killed before its row was there
+    other = freeze(catalog, members, manifest=MANIFEST | {"split": "rest"})
+    assert (other.version, other.split, other.hash) == (1, "rest", left.hash)
+    assert json.loads((Path(other.path) / "manifest.json").read_text())["split"] == "rest"

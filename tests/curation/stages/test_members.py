@@ -35,7 +35,8 @@ def judged(stock: Stock) -> Stock:
 def test_accepted_items_and_flagged_ones_where_wanted(judged: Stock) -> None:
     selection = judged.selection()
     chosen = members(judged.catalog, RECIPE, selection, include_flagged=False)
-    assert chosen.schema.names == MEMBERS_IN.names
+    assert chosen.schema.names == [*MEMBERS_IN.names, "source"]
+    assert set(chosen["source"].to_pylist()) == {"images"}
     assert set(chosen["item_id"].to_pylist()) == {judged.ids["good"], judged.ids["other"]}
     more = members(judged.catalog, RECIPE, selection, include_flagged=True)
     assert more.num_rows == 3
