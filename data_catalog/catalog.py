@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any, Final
 
 from data_catalog import locks
@@ -16,6 +17,7 @@ from data_catalog.storage import Root
 from data_catalog.tables import Table
 
 _DELTA_OPTION: Final = re.compile(r"(AWS|AZURE|GOOGLE|AMAZON)_\w+|timeout|allow_http")
+_ONE_WRITER: Final = "AWS_S3_ALLOW_UNSAFE_RENAME"
 _S3_TO_DELTA: Final = {
     "key": "AWS_ACCESS_KEY_ID",
     "secret": "AWS_SECRET_ACCESS_KEY",
@@ -61,10 +63,22 @@ class Catalog:
         """Give a table by its name in `schema.TABLES`."""
         if name not in TABLES:
             raise CatalogError(f"there is no table {name!r}; there are {', '.join(TABLES)}")
-        return Table(name, TABLES[name], self.root.child("catalog", name).url, self._for_tables)
+        return Table(
+            name,
+            TABLES[name],
+            self.root.child("catalog", name).url,
+            self._for_tables,
+            guard=partial(locks.check, self.root),
+        )
 
     def lock(self, purpose: str) -> AbstractContextManager[None]:
-        """Hold the catalog as its only writer: see `locks.lock`."""
+        """Hold the catalog as its only writer: see `locks.lock`.
+
+        Where the options say that nobody else writes (`AWS_S3_ALLOW_UNSAFE_RENAME`), nothing is
+        held: it is for stores that have no conditional writes.
+        """
+        if self._for_tables.get(_ONE_WRITER, "").lower() == "true":
+            return nullcontext()
         return locks.lock(self.root, purpose)
 
 

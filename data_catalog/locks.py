@@ -1,4 +1,7 @@
-"""One writer a root: a lock that the operating system frees when its holder dies."""
+"""One writer a root: a lock that the operating system frees when its holder dies.
+
+On S3 a lease stands for it (`leases`), which runs out some time after its holder has died.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +9,23 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from data_catalog import conditional
 from data_catalog.errors import ConflictError
+from data_catalog.leases import Lease, lease
 from data_catalog.storage import Root, naming
 
 LOCK_NAME: Final = ".lock"
 
-# Locks held by the code that is running now, so that a stage may take the lock that the whole
-# run holds. A context variable, not a flag: another thread is another writer.
-_held: ContextVar[frozenset[str]] = ContextVar("_held", default=frozenset())
+# Roots held by the code that is running now, with the lease where it is one, so that a stage may
+# take the lock that the whole run holds. A context variable, not a flag: another thread is another
+# writer.
+_held: ContextVar[Mapping[str, Lease | None]] = ContextVar("_held", default={})  # noqa: B039
 _handles: set[int] = set()
 
 
@@ -28,7 +34,7 @@ def _close_in_child() -> None:
     for handle in _handles:
         os.close(handle)
     _handles.clear()
-    _held.set(frozenset())
+    _held.set({})
 
 
 os.register_at_fork(after_in_child=_close_in_child)
@@ -38,8 +44,8 @@ os.register_at_fork(after_in_child=_close_in_child)
 def lock(root: Root, purpose: str) -> Iterator[None]:
     """Hold the root while the body runs; inside it, the same lock may be taken again.
 
-    Object stores have no locks, so this does nothing for roots that are not local: there the
-    guard is Delta Lake, which lets only one of two commits to one version through.
+    Roots that are neither local nor on S3 have no lock, so this does nothing: there the guard is
+    Delta Lake alone, which lets only one of two commits to one version through.
 
     Parameters
     ----------
@@ -55,9 +61,42 @@ def lock(root: Root, purpose: str) -> Iterator[None]:
     StorageError
         If the root cannot be written to.
     """
-    if not root.is_local or root.path in _held.get():
+    if root.path in _held.get():
         yield
-        return
+    elif root.is_local:
+        with _flock(root, purpose), _holding(root, None):
+            yield
+    elif conditional.supported(root):
+        with lease(root, LOCK_NAME, purpose) as held, _holding(root, held):
+            yield
+    else:
+        yield
+
+
+def check(root: Root) -> None:
+    """See that what this code holds is still its own; nothing happens where it holds nothing.
+
+    Raises
+    ------
+    ConflictError
+        If a lease ran out, or somebody took it over: what this code does now, it must not commit.
+    """
+    held = _held.get().get(root.path)
+    if held is not None:
+        held.check()
+
+
+@contextlib.contextmanager
+def _holding(root: Root, held: Lease | None) -> Iterator[None]:
+    token = _held.set({**_held.get(), root.path: held})
+    try:
+        yield
+    finally:
+        _held.reset(token)
+
+
+@contextlib.contextmanager
+def _flock(root: Root, purpose: str) -> Iterator[None]:
     path = Path(root.join(LOCK_NAME))
     with naming(str(path)):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,11 +104,9 @@ def lock(root: Root, purpose: str) -> Iterator[None]:
     try:
         _take(handle, path, purpose)
         _handles.add(handle)
-        token = _held.set(_held.get() | {root.path})
         try:
             yield
         finally:
-            _held.reset(token)
             _handles.discard(handle)
             with contextlib.suppress(OSError):
                 os.ftruncate(handle, 0)

@@ -30,26 +30,48 @@ _REMEDIES: Final = {
     errno.ENOTDIR: "a part of the path is a file, not a folder; set `root` to another folder",
 }
 
+# Object stores give no numbers with their errors.
+_NUMBERS: Final = ((FileNotFoundError, errno.ENOENT), (PermissionError, errno.EACCES))
+_REMOTE: Final = ("botocore", "aiobotocore", "aiohttp")
+_CHECK_STORE: Final = (
+    "check `dataset.root` and `dataset.storage_options` (endpoint_url, key, secret), and that the "
+    "store can be reached from here"
+)
+
 
 def remedy_for(number: int | None) -> str | None:
     """Say what to do about an error number of the operating system, if that is known."""
     return _REMEDIES.get(number or 0)
 
 
-def storage_error(path: str, error: OSError) -> StorageError:
-    """Put an OSError in words: which path, what the system said, what to do."""
-    said = error.strerror or str(error) or type(error).__name__
-    remedy = remedy_for(error.errno)
+def storage_error(path: str, error: Exception) -> StorageError:
+    """Put an error of a disk or an object store in words: which path, what it said, what to do."""
+    number = error.errno if isinstance(error, OSError) else None
+    for kind, standard in _NUMBERS:
+        if number is None and isinstance(error, kind):
+            number = standard
+    said = error.strerror if isinstance(error, OSError) else None
+    if said is None and str(error) != path:
+        said = str(error)
+    said = said or (os.strerror(number) if number else type(error).__name__)
+    remedy = remedy_for(number) if isinstance(error, OSError) else _CHECK_STORE
     return StorageError(f"{path}: {said}" + (f"; {remedy}" if remedy else ""))
 
 
 @contextlib.contextmanager
 def naming(path: str) -> Iterator[None]:
-    """Turn every OSError of the body into a StorageError that names `path`."""
+    """Turn every error of a disk or an object store into a StorageError that names `path`."""
     try:
         yield
-    except OSError as error:
+    except Exception as error:
+        if not (isinstance(error, OSError) or _is_remote(error)):
+            raise
         raise storage_error(path, error) from error
+
+
+def _is_remote(error: Exception) -> bool:
+    """Tell errors of clients of object stores, which derive from Exception alone."""
+    return type(error).__module__.partition(".")[0] in _REMOTE
 
 
 def temporary_name(suffix: str = "") -> str:
@@ -82,7 +104,9 @@ class Root:
     ) -> None:
         self.storage_options = dict(storage_options or {})
         text = os.fspath(url)
-        fs, path = url_to_fs(text, **self.storage_options)
+        # What another process has written since must be seen: no listing is kept.
+        options = {"use_listings_cache": False} | self.storage_options
+        fs, path = url_to_fs(text, **options)
         self.fs: fsspec.AbstractFileSystem = fs
         self.is_local = "file" in ((fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol)
         self.path: str = str(Path(path).absolute()) if self.is_local else path.rstrip("/")
@@ -123,8 +147,8 @@ class Root:
                 found = self.fs.ls(full, detail=False, refresh=True)
             except FileNotFoundError:
                 return []
-            names = {str(entry).rstrip("/").rsplit("/", 1)[-1] for entry in found}
-            return sorted(names - {full.rsplit("/", 1)[-1]} if full in found else names)
+            paths = {str(entry).rstrip("/") for entry in found}
+            return sorted(path.rsplit("/", 1)[-1] for path in paths - {full})  # not its own mark
 
     def walk(self, path: str = "") -> Iterator[str]:
         """Yield every file below a folder, relative to the root, sorted inside each folder."""
@@ -183,7 +207,11 @@ class Root:
             sync_folder(str(target.parent))
 
     def move(self, source: str, target: str) -> None:
-        """Rename a file or folder; on local disks this happens in one step."""
+        """Rename a file or folder; on local disks this happens in one step.
+
+        Elsewhere a folder is copied, what lies deepest first: the file that makes a folder whole
+        lies at its top.
+        """
         old, new = self.join(source), self.join(target)
         with naming(new):
             if self.is_local:
@@ -191,7 +219,19 @@ class Root:
                 Path(old).replace(new)
                 sync_folder(str(Path(new).parent))
             else:
-                self.fs.mv(old, new, recursive=self.fs.isdir(old))
+                self._copy_and_remove(old, new)
+
+    def _copy_and_remove(self, old: str, new: str) -> None:
+        if not self.fs.isdir(old):
+            self.fs.mv(old, new)
+            return
+        by_depth: dict[int, list[str]] = {}
+        for path in self.fs.find(old):
+            by_depth.setdefault(path.count("/"), []).append(path)
+        for depth in sorted(by_depth, reverse=True):
+            paths = by_depth[depth]
+            self.fs.copy(paths, [new + path.removeprefix(old) for path in paths], on_error="raise")
+        self.fs.rm(old, recursive=True)
 
     def remove(self, path: str) -> None:
         """Remove a file, or a folder with all that is in it; nothing happens where none is."""
@@ -213,12 +253,18 @@ class Root:
             return Path(full).stat().st_size if self.is_local else int(self.fs.size(full))
 
     def modified(self, path: str) -> float:
-        """When a file or folder was last written, seconds since 1970; 0 where that is not known."""
+        """When a file or folder was last written, seconds since 1970; 0 where that is not known.
+
+        Object stores know no folders: there it is when a file below was.
+        """
         full = self.join(path)
         with naming(full):
             if self.is_local:
                 return Path(full).lstat().st_mtime
             try:
-                return float(self.fs.modified(full).timestamp())
-            except (NotImplementedError, IsADirectoryError, FileNotFoundError):
+                if not self.fs.isdir(full):
+                    return float(self.fs.modified(full).timestamp())
+                below = (self.fs.modified(path).timestamp() for path in self.fs.find(full))
+                return max(map(float, below), default=0.0)
+            except (NotImplementedError, FileNotFoundError):
                 return 0.0

@@ -14,7 +14,16 @@ from PIL import Image
 
 from curation.pool import CHUNK, WorkerPool
 from curation.recipe import Limits, Recipe
-from curation.stages.standardize import MAX_PARTITIONS, PARTITION, partitions
+from curation.stages.standardize import (
+    MAX_PARTITIONS,
+    PARTITION,
+    SMALLEST,
+    commit,
+    partitions,
+    rows_of_killer,
+    standardize_rows,
+)
+from data_catalog.errors import StorageError
 from data_catalog.packs import PackRef
 from tests.curation.stages.conftest import RECIPE, HostilePool, Stock, jpeg
 
@@ -70,6 +79,49 @@ def test_partitions_cover_everything_and_are_not_too_many(count: int) -> None:
     assert len(parts) <= MAX_PARTITIONS
     assert len(parts) == min(-(-count // PARTITION), MAX_PARTITIONS)
     assert [n for part in parts for n in part["image_id"].to_pylist()] == list(range(count))
+
+
+@pytest.mark.parametrize(("count", "processors"), [(1000, 3), (10, 8), (100_000, 3), (0, 2)])
+def test_partitions_of_a_cluster_keep_all_of_it_busy(count: int, processors: int) -> None:
+    parts = list(partitions(pa.table({"image_id": pa.array(range(count), pa.int64())}), processors))
+    assert [n for part in parts for n in part["image_id"].to_pylist()] == list(range(count))
+    sizes = [part.num_rows for part in parts]
+    assert all(size == sizes[0] for size in sizes[:-1])
+    assert all(size <= PARTITION for size in sizes)
+    assert len(parts) >= min(4 * processors, -(-count // SMALLEST)) - 1
+
+
+def test_a_worker_of_a_cluster_gives_the_rows_that_a_partition_commits(stock: Stock) -> None:
+    stock.store({f"{seed}": jpeg(seed) for seed in range(5)} | {"bad": b"\xff\xd8\xff\xe0 no"})
+    images = stock.pending()
+    parts = [images.slice(0, 3), images.slice(3), images.slice(0, 0)]
+    rows = [standardize_rows(stock.catalog, RECIPE, Limits(), part) for part in parts]
+    assert [part.num_rows for part in rows] == [3, 3, 0]
+    assert stock.pending().num_rows == 6  # nothing is committed, the packs are there
+    assert len(stock.catalog.standard(RECIPE.id).packs()) == 2
+    stock.standardize()
+    kept = stock.catalog.table("features").read().drop_columns(["pack", "offset", "thumb_offset"])
+    given = pa.concat_tables(rows).select(kept.column_names)
+    assert given.sort_by("item_id").equals(kept.sort_by("item_id"))
+
+
+def test_a_worker_of_a_cluster_goes_on_after_an_error(stock: Stock) -> None:
+    stock.store({"a": jpeg(1)})
+    images = stock.pending()
+    wrong = images.set_column(1, "pack", pa.array(["pack-0-0.tar"]))
+    for _ in range(2):
+        with pytest.raises(StorageError, match=r"pack-0-0\.tar: No such file"):
+            standardize_rows(stock.catalog, RECIPE, Limits(), wrong)
+    counts = commit(stock.catalog, standardize_rows(stock.catalog, RECIPE, Limits(), images))
+    assert (counts.images, counts.items, counts.failed) == (1, 1, 0)
+
+
+def test_who_kills_whole_workers_is_given_up(stock: Stock) -> None:
+    stock.store({"a": jpeg(1), "b": jpeg(2)})
+    counts = commit(stock.catalog, rows_of_killer(RECIPE, Limits(), stock.pending()))
+    assert (counts.images, counts.items, counts.failed) == (2, 2, 2)
+    assert {row["failure"] for row in stock.features().values()} == {"crashed_worker"}
+    assert stock.pending().num_rows == 0
 
 
 def test_more_processes_give_the_same_rows(stock: Stock, tmp_path: object) -> None:
