@@ -17,7 +17,7 @@ from benchmarks.common import REPOSITORY, Skipped
 from tests.review_ui.browser import BrowserMissingError, launched
 from tests.review_ui.pages import log_in
 
-SHOWN = ".frame img.picture, .grid .cell, .members .member, .empty .buttons"
+SHOWN = ".frame img.picture, .grid .cell, .members .member, .empty .buttons, .models .step"
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ The pictures in it are drawn (`nonesuch demo`), so that they may be shown to any
 from __future__ import annotations
 
 import argparse
+import csv
 import io
 import re
 import sys
@@ -28,8 +29,14 @@ PHONE: Final[dict[str, Any]] = {
     "has_touch": True,
     "is_mobile": True,
 }
+KIMG: Final = "1"  # thousand images to train on: enough for curves and grids
 # Those that the documents show.
-SHOWN: Final = {"single": "review-single", "grid": "review-grid", "clusters": "review-clusters"}
+SHOWN: Final = {
+    "single": "review-single",
+    "grid": "review-grid",
+    "clusters": "review-clusters",
+    "models": "review-models",
+}
 
 
 def main() -> int:
@@ -42,8 +49,9 @@ def main() -> int:
     for old in FOLDER.glob("*.png"):
         old.unlink()
     home = fresh("screenshots-demo")
-    say("drawing a set and judging it")
-    nonesuch("demo", str(home))
+    say("drawing a set, judging it, training on it")
+    nonesuch("demo", str(home), "--kimg", KIMG)
+    _take_back(home)
     with browser() as chromium, served(home / "nonesuch.toml") as address:
         taken = _all(chromium, address)
     for name in taken:
@@ -52,6 +60,16 @@ def main() -> int:
         for name, other in SHOWN.items():
             _reduced(FOLDER / f"{name}.png", DOCS / f"{other}.png")
     return 0
+
+
+def _take_back(home: Path) -> None:
+    """Take back what the demo has decided: there shall be something to do."""
+    config, decided = ("--config", str(home / "nonesuch.toml")), home / "decided.csv"
+    nonesuch("review", "--export", str(decided), *config)
+    with decided.open(newline="") as file:
+        items = [row["item"] for row in csv.DictReader(file)]
+    decided.write_text("\n".join(["item,verdict", *(f"{item},undecided" for item in items), ""]))
+    nonesuch("review", "--import", str(decided), "--reviewer", "demo", *config)
 
 
 def _all(chromium: Browser, address: str) -> list[str]:
@@ -70,6 +88,9 @@ def _all(chromium: Browser, address: str) -> list[str]:
     take(dark, "single-dark")
     go(dark, "grid/cut_off")
     take(dark, "grid-dark")
+    go(dark, "models")
+    _curves(dark)
+    take(dark, "models-dark")
     _second_opinion(entered(chromium, address, "boris", "single/blurred"), take)
     phone = entered(chromium, address, "chen", "single/off_centre", **PHONE)
     take(phone, "single-360")
@@ -77,6 +98,12 @@ def _all(chromium: Browser, address: str) -> list[str]:
     take(phone, "grid-360")
     go(phone, "clusters/near_duplicate")
     take(phone, "clusters-360")
+    go(phone, "models")
+    take(phone, "models-360")
+    phone.locator(".run").first.scroll_into_view_if_needed()
+    _curves(phone)
+    take(phone, "trainings-360")
+    go(phone, "clusters/near_duplicate")
     phone.get_by_role("button", name="Queues").tap()
     take(phone, "queues-360")
     return taken
@@ -116,6 +143,28 @@ def _wide(page: Page, take: Callable[[Page, str], None]) -> None:
     take(page, "second-look")
 
 
+def _loop(page: Page, take: Callable[[Page, str], None]) -> None:
+    """Look at the loop: its steps, the samples of a training, what a start asks."""
+    go(page, "models")
+    _curves(page)
+    take(page, "models")
+    press(page, ["e"])
+    expect(page.locator(".sheet img.picture")).to_be_visible(timeout=60_000)
+    take(page, "samples")
+    press(page, ["Escape", "t"])
+    expect(page.locator(".start .buttons, .start .problem")).to_be_visible(timeout=60_000)
+    take(page, "train")
+    press(page, ["Escape"])
+
+
+def _curves(page: Page) -> None:
+    """Wait until the first training has all of its pictures."""
+    expect(page.locator(".run .curve").first).to_be_visible(timeout=60_000)
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.run-grid img')].every((image) => image.complete)"
+    )
+
+
 def _second_opinion(page: Page, take: Callable[[Page, str], None]) -> None:
     """Decide again what another decided, look at the agreement, publish."""
     go(page, "single/blurred?standing=rejected")
@@ -140,6 +189,7 @@ def _second_opinion(page: Page, take: Callable[[Page, str], None]) -> None:
     expect(page.locator(".published")).to_be_visible(timeout=120_000)
     take(page, "published")
     press(page, ["Escape"])
+    _loop(page, take)
     page.goto(f"{page.url.split('#')[0]}api")
     take(page, "api")
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 import math
 import multiprocessing
-import os
 import signal
-import subprocess
-import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -20,18 +16,22 @@ from typing import Any, Final
 import pyarrow as pa
 from pydantic import ValidationError
 
-from curation.preview import previews
+from curation.preview import LONGEST_SIDE, previews
 from curation.stages.review import queue_infos, review_items
 from data_catalog.catalog import Catalog
 from data_catalog.errors import CatalogError
 from data_catalog.versions import REPORT
+from flows import page_runs
 from flows.aside import Aside
 from flows.catalog import open_catalog
 from flows.decisions import exchange_with, open_store
-from flows.progress import AS_JSON, FORM
+from flows.page_loop import LoopReader
+from flows.page_server import PrefectServer
+from flows.page_work import Worker
 from flows.settings import DatasetConfig
 from review_ui.errors import BusyError, NotFoundError, ReviewError
-from review_ui.feed import Feed, Published, Tell
+from review_ui.feed import Done, Feed, Tell
+from review_ui.loop import Kind, LoopTold, Options, RunDetails, Size
 from review_ui.store import projection
 
 # Of what is explained: at a time, seconds for one, and kept.
@@ -48,18 +48,21 @@ class CatalogPipeline:
     Parameters
     ----------
     file
-        The configuration; publishing runs the command line with it.
+        The configuration; what people start runs the command line with it.
     """
 
     def __init__(self, config: DatasetConfig, file: Path) -> None:
-        self._config, self._file = config, file
+        self._config = config
         self._catalog = open_catalog(config)
         self._lock = threading.Lock()
         self._renderer = Aside(previews, config.limits.seconds)
         self._explainer = Aside(_explain, _EXPLAIN_SECONDS)
         self._explaining = threading.BoundedSemaphore(_EXPLAINED_AT_ONCE)
         self._explained: OrderedDict[tuple[Any, ...], dict[str, Any]] = OrderedDict()
-        self._children: set[int] = set()
+        self._server = PrefectServer(config)
+        self._loop = LoopReader(config, self._catalog, self._server)
+        self._worker = Worker(file, self._server, self._loop.fresh)
+        self._grids = page_runs.Grids(config, self._renderer)
 
     def latest_build(self) -> str | None:
         """Give the id of the last build that is whole."""
@@ -73,7 +76,7 @@ class CatalogPipeline:
         child = context.Process(target=_refresh, args=(self._config, theirs), daemon=True)
         child.start()
         theirs.close()
-        with self._tracked(child.pid), ours:
+        with self._worker.tracked(child.pid), ours:
             try:
                 problem: str = ours.recv()
             except EOFError:
@@ -83,29 +86,25 @@ class CatalogPipeline:
         if problem:
             raise ReviewError(problem)
 
-    def publish(self, tell: Tell) -> Published:
-        """Run `nonesuch publish`; its progress is told."""
-        command = (sys.executable, "-m", "flows.cli", "publish", "--json")
-        with (
-            subprocess.Popen(
-                (*command, "--config", str(self._file)),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                errors="replace",
-                env={**os.environ, FORM: AS_JSON},
-            ) as child,
-            self._tracked(child.pid),
-        ):
-            assert child.stdout is not None
-            assert child.stderr is not None
-            said = _follow(child.stderr, tell)
-            summary = child.stdout.read()
-        if child.returncode != 0:
-            raise ReviewError("\n".join(said) or f"publish ended with exit code {child.returncode}")
-        found = json.loads(summary.splitlines()[-1])
-        return Published(found["version"], found["items"], found["shards"])
+    def work(self, kind: Kind, options: Options, tell: Tell) -> Done:
+        """Rebuild, publish, train or rank; its progress is told."""
+        return self._worker(kind, options, tell)
+
+    def loop_state(self) -> LoopTold:
+        """Tell where the loop stands."""
+        return self._loop()
+
+    def run_details(self, run: str) -> RunDetails:
+        """Give the curves and grids of a run."""
+        return page_runs.details(self._config, run)
+
+    def grid(self, run: str, grid: str, size: Size) -> bytes:
+        """Give a grid of a run, decoded and encoded in a process that may die of it."""
+        return self._grids.get(run, grid, size)
+
+    def comparison(self) -> bytes:
+        """Give the page on which runs were compared."""
+        return page_runs.comparison(self._config)
 
     def explain(self, item: str) -> dict[str, Any]:
         """Tell what is known about an item: tests, where it came from, versions that have it.
@@ -140,30 +139,17 @@ class CatalogPipeline:
 
     def render(self, data: bytes) -> bytes:
         """Decode a picture in a process that may die of it."""
-        found = self._renderer((data, self._config.limits))
+        found = self._renderer((data, self._config.limits, LONGEST_SIDE))
         if isinstance(found, str):
             raise NotFoundError(f"the original cannot be shown: {found}")
         return found
 
     def close(self) -> None:
         """End what still runs; whatever it was will be done again."""
-        with self._lock:
-            for child in self._children:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(child, 15)
+        self._worker.close()
         self._renderer.close()
         self._explainer.close()
-
-    @contextlib.contextmanager
-    def _tracked(self, child: int | None) -> Iterator[None]:
-        assert child is not None
-        with self._lock:
-            self._children.add(child)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._children.discard(child)
+        self._server.close()
 
 
 def _explain(tasks: Sequence[tuple[DatasetConfig, str]]) -> list[dict[str, Any] | str]:
@@ -183,21 +169,6 @@ def _explain(tasks: Sequence[tuple[DatasetConfig, str]]) -> list[dict[str, Any] 
         }
         out.append(_plain(told))
     return out
-
-
-def _follow(lines: Any, tell: Tell) -> list[str]:
-    """Tell the progress that is written in JSON; give the error at the end of the other lines."""
-    said: list[str] = []
-    for line in lines:
-        try:
-            found = json.loads(line)
-            tell(found["stage"], found["done"], found["total"] or 0)
-        except (ValueError, TypeError, KeyError):
-            if line.strip():
-                said.append(line.strip())
-    # Ours come in words of several lines; of others, the last line says what it was.
-    ours = next((n for n, line in enumerate(said) if line.startswith("error: ")), None)
-    return said[-1:] if ours is None else [said[ours].removeprefix("error: "), *said[ours + 1 :]]
 
 
 def _refresh(config: DatasetConfig, answer: Any) -> None:

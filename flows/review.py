@@ -29,7 +29,7 @@ def new_tokens() -> str:
     return (
         "[review]\n"
         f'token = "{secrets.token_urlsafe(24)}"  # reviewers log in with it\n'
-        f'admin_token = "{secrets.token_urlsafe(24)}"  # these may publish and import too'
+        f'admin_token = "{secrets.token_urlsafe(24)}"  # these may publish, train and import too'
     )
 
 

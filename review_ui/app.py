@@ -30,10 +30,11 @@ from review_ui.errors import (
 from review_ui.routes import (
     decisions,
     items,
+    loop,
     pages,
     pictures,
-    publishing,
     queues,
+    reports,
     session,
     statistics,
 )
@@ -87,7 +88,8 @@ def create_app(desk: Desk, hosts: frozenset[str]) -> FastAPI:
         items,
         decisions,
         statistics,
-        publishing,
+        loop,
+        reports,
         pictures,
         pages,
     ):

@@ -11,9 +11,10 @@ from typing import Final, Generic, TypeVar
 from data_catalog.catalog import Catalog
 from review_ui.errors import NotFoundError
 from review_ui.feed import Pipeline
+from review_ui.jobs import Jobs
 from review_ui.lookalikes import Lookalikes
+from review_ui.loop import LoopTold
 from review_ui.pictures import Pictures
-from review_ui.publishing import Publishing
 from review_ui.sessions import Sessions
 from review_ui.settings import ReviewConfig
 from review_ui.store import clock, history, projection, queues
@@ -23,6 +24,7 @@ from review_ui.store.writer import Writer
 T = TypeVar("T")
 
 _COUNTS_HOLD: Final = 1.0  # seconds
+_LOOP_HOLDS: Final = 1.0
 _LOOK_EVERY: Final = 5.0
 
 
@@ -89,7 +91,9 @@ class Desk:
     writer: Writer
     sessions: Sessions
     pictures: Pictures
-    publishing: Publishing
+    jobs: Jobs
+    loop: Remembered[LoopTold]
+    unpublished: Remembered[int | None]
     lookalikes: Lookalikes
     builds: Remembered[tuple[queues.Build | None, queues.Build | None]]
     counts: Remembered[queues.Counts]
@@ -202,6 +206,15 @@ def open_desk(
             known = history.counted(connection, known)
         return known.count
 
+    loop = Remembered(pipeline.loop_state, _LOOP_HOLDS)
+
+    def count_unpublished() -> int | None:
+        versions = loop.get().versions
+        if not versions:
+            return None
+        with database.reading() as connection:
+            return history.decided_since(connection, clock.to_micros(versions[0].published_at))
+
     return Desk(
         name=name,
         config=config,
@@ -211,7 +224,9 @@ def open_desk(
         writer=writer,
         sessions=Sessions(database, writer, config),
         pictures=Pictures(catalog, pipeline.render),
-        publishing=Publishing(pipeline),
+        jobs=Jobs(pipeline, loop.forget),
+        loop=loop,
+        unpublished=Remembered(count_unpublished, _COUNTS_HOLD),
         lookalikes=Lookalikes(database),
         builds=builds,
         counts=Remembered(count, _COUNTS_HOLD),

@@ -5,7 +5,7 @@ The page imports no pipeline and no image code, so that it stays small and safe.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from data_catalog.reviewing import QueueInfo
+from review_ui.loop import Kind, LoopTold, Options, RunDetails, Size
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +37,28 @@ class Feed:
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
-    """A version that was published."""
+class Done:
+    """What came of work.
 
-    version: int
-    items: int
-    shards: int
+    Attributes
+    ----------
+    message : str
+        In words.
+    version, items, shards : int or None
+        Of the version, where one was published.
+    """
+
+    message: str
+    version: int | None = None
+    items: int | None = None
+    shards: int | None = None
 
 
-# Stage, steps done, steps in all (0 where not known).
-Tell = Callable[[str, int, int], None]
+class Tell(Protocol):
+    """Takes how far work is."""
+
+    def __call__(self, stage: str, done: int, total: int, url: str | None = None) -> None:
+        """Take the stage, steps done, steps in all (0 where not known), and where to watch it."""
 
 
 class Pipeline(Protocol):
@@ -57,8 +70,23 @@ class Pipeline(Protocol):
     def refresh(self) -> None:
         """Bring the store's projection up to the last build; returns when that is done."""
 
-    def publish(self, tell: Tell) -> Published:
-        """Publish what is accepted, decisions of the page included."""
+    def work(self, kind: Kind, options: Options, tell: Tell) -> Done:
+        """Do a part of the loop, decisions of the page included; returns when it is done.
+
+        What runs already is waited for, where that can be known, and not started again.
+        """
+
+    def loop_state(self) -> LoopTold:
+        """Tell where the loop stands. What cannot be found out is among its `problems`."""
+
+    def run_details(self, run: str) -> RunDetails:
+        """Give the curves and the grids of a run, by its name."""
+
+    def grid(self, run: str, grid: str, size: Size) -> bytes:
+        """Give a grid of a run, by its name and the id of the grid, encoded anew as JPEG."""
+
+    def comparison(self) -> bytes:
+        """Give the page on which runs were compared, as HTML: one file, without scripts."""
 
     def explain(self, item: str) -> dict[str, Any]:
         """Tell everything that is known about an item. May take seconds."""

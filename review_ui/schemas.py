@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from review_ui.loop import Kind, LoopTold
 from review_ui.store.exchange import ITEM, LONGEST_NOTE, LONGEST_TAG, MOST_TAGS, is_plain
 
 
@@ -440,11 +441,13 @@ class StatisticsOut(BaseModel):
     disputed: list[DisputedOut]
 
 
-class PublishingOut(BaseModel):
-    """How far publishing is."""
+class JobOut(BaseModel):
+    """How far work is that was started from the page."""
 
+    kind: Kind
     state: Literal["idle", "running", "done", "failed"]
     id: str | None
+    by: str | None = Field(description="who started it")
     stage: str
     done: int
     total: int
@@ -453,8 +456,18 @@ class PublishingOut(BaseModel):
     items: int | None
     shards: int | None
     report: str | None
+    url: str | None = Field(description="where it can be watched")
     started_at: str | None
     ended_at: str | None
+
+
+class LoopOut(LoopTold):
+    """The state of the loop, and of what was started from the page."""
+
+    decisions: int | None = Field(
+        description="items decided since the newest version; null: there is no version"
+    )
+    jobs: list[JobOut]
 
 
 class HealthOut(BaseModel):

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 # Keys of the page itself; a tag cannot have them. docs/review.md lists what they do.
-TAKEN_KEYS = frozenset("abcdefghiklnoprstuxyz0123456789?+-= /")
+TAKEN_KEYS = frozenset("abcdefghiklnoprstuvxyz0123456789?+-= /")
 
 
 class ReviewConfig(BaseModel):
@@ -28,7 +28,8 @@ class ReviewConfig(BaseModel):
     )
     admin_token: SecretStr | None = Field(
         None,
-        description="who logs in with it may also publish and import; needed beyond this machine",
+        description="who logs in with it may also publish, train and import; "
+        "needed beyond this machine",
     )
     allowed_hosts: tuple[str, ...] = Field(
         (), description="names under which the page is reached, besides localhost and `host`"
@@ -49,7 +50,7 @@ class ReviewConfig(BaseModel):
     def _keys_are_free(cls, keys: dict[str, str]) -> dict[str, str]:
         for key, tag in keys.items():
             if len(key) != 1 or key.lower() in TAKEN_KEYS:
-                free = " ".join(c for c in "jmqvw" if c not in TAKEN_KEYS)
+                free = " ".join(c for c in "jmqw" if c not in TAKEN_KEYS)
                 raise ValueError(
                     f"`tag_keys` must be single keys that the page does not use, got {key!r}; "
                     f"free are {free} and , . ; ' [ ]"

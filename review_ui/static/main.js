@@ -9,7 +9,7 @@ import { keys } from "./keys.js";
 import { messages } from "./messages.js";
 import { outbox } from "./outbox.js";
 import { Rail } from "./queues.js";
-import { read, sameList, write } from "./route.js";
+import { isOfQueue, read, sameList, write } from "./route.js";
 import { beforeLogOut, openSession } from "./session.js";
 import { Supply } from "./supply.js";
 import { announce, toast } from "./toasts.js";
@@ -26,7 +26,8 @@ const PRELOAD = 1_000;
 const dialogs = {
   history: (options) => opened("./history.js", "open", options),
   statistics: () => opened("./statistics.js", "open"),
-  publish: () => opened("./publish.js", "open"),
+  start: (kind) => opened("./start.js", "open", kind),
+  samples: (run) => opened("./samples.js", "open", run),
   exchange: () => opened("./exchange.js", "open"),
   help: () => opened("./help.js", "open", keys.all()),
   explain: (item) => opened("./explain.js", "open", item),
@@ -36,7 +37,7 @@ const dialogs = {
   filters: () => opened("./filters.js", "open"),
 };
 
-const MODULES = ["history", "statistics", "publish", "exchange", "help", "explain", "tags", "compare", "note", "filters"];
+const MODULES = ["history", "statistics", "start", "samples", "exchange", "help", "explain", "tags", "compare", "note", "filters"];
 
 async function opened(module, name, argument) {
   // What is typed for the dialog must not decide about the picture below.
@@ -88,6 +89,12 @@ export const app = {
     go(route);
   },
 
+  /** Show the loop, or what was shown before it. */
+  turnToModels() {
+    if (isOfQueue(this.route)) this.show("models", { queue: null });
+    else this.show("single", lastList ?? { queue: null });
+  },
+
   /** Show one item in the single view. */
   async openItem(id) {
     try {
@@ -96,7 +103,7 @@ export const app = {
       });
       if (item) items.put([item]);
       document.querySelectorAll("dialog[open]").forEach((open) => open.close());
-      if (this.route.view === "clusters") this.show("single", { queue: "all", item: id });
+      if (["clusters", "models"].includes(this.route.view)) this.show("single", { queue: "all", item: id });
       else this.supply.insert(id);
       if (this.route.view !== "single") this.show("single", { item: id });
       else mounted?.refresh?.();
@@ -126,6 +133,7 @@ export const app = {
     rail.draw();
     topBar.draw();
     toolbar.draw();
+    if (!isOfQueue(this.route)) mounted?.refresh?.();
     const now = this.overview.build?.id;
     if (before && now && before !== now) rebuilt();
     if (waits && this.overview.build) go(this.route);
@@ -138,19 +146,22 @@ const topBar = new TopBar(app, document.getElementById("top"));
 const toolbar = new Toolbar(app, document.getElementById("toolbar"));
 let mounted = null;
 let mountedRoute = null;
+let lastList = null;
 let waits = false;
 
 const views = {
   single: () => import("./single.js"),
   grid: () => import("./grid.js"),
   clusters: () => import("./clusters.js"),
+  models: () => import("./models.js"),
 };
 
 async function go(route) {
   clearTimeout(naming);
-  waits = !app.overview?.build;
+  const hasQueue = isOfQueue(route);
+  waits = hasQueue && !app.overview?.build;
   // Before there are queues, no address is completed: the one that was asked for comes up then.
-  if (!waits) route = completed(route);
+  if (hasQueue && !waits) lastList = route = completed(route);
   const kept = mountedRoute !== null && sameList(route, mountedRoute);
   app.route = mountedRoute = route;
   const root = document.getElementById("view");
@@ -164,16 +175,24 @@ async function go(route) {
   }
   if (mountedRoute !== route) return;
   unmount();
-  if (!kept || !app.supply) renewSupply(route);
+  if (!hasQueue) endSupply();
+  else if (!kept || !app.supply) renewSupply(route);
   rail.draw();
   toolbar.draw();
-  document.title = `${app.queue?.title ?? "Review"} – ${app.session.dataset}`;
+  topBar.draw();
+  document.title = `${hasQueue ? (app.queue?.title ?? "Review") : "Models"} – ${app.session.dataset}`;
   mounted = module.mount(clear(root), app, { item: route.item });
 }
 
 function unmount() {
   mounted?.destroy();
   mounted = null;
+}
+
+/** Let others have what nobody looks at here. */
+function endSupply() {
+  app.supply?.close();
+  app.supply = null;
 }
 
 function renewSupply(route) {
@@ -184,8 +203,7 @@ function renewSupply(route) {
 
 function rebuilt() {
   const look = () => {
-    app.supply?.close();
-    app.supply = null;
+    endSupply();
     go({ ...app.route, item: null });
   };
   toast("The data set was rebuilt.", { sticky: true, key: "rebuilt", action: { label: "Show the new build", run: look } });
@@ -226,6 +244,7 @@ const HANDS_OFF = [
   { key: "y", run: () => outbox.redo(), help: "Redo" },
   { key: "h", run: () => dialogs.history(), help: "History of decisions" },
   { key: "f", run: () => app.queue?.kind === "items" && dialogs.filters(), help: "Filters" },
+  { key: "v", run: () => app.turnToModels(), help: "Models: the loop, and back" },
   { key: "?", run: () => dialogs.help(), help: "All keys" },
 ];
 

@@ -1,8 +1,8 @@
-// The address says what is shown: #/view/queue?standing=…&order=…&item=…&source=…
+// The address says what is shown: #/view/queue?standing=…&order=…&item=…&source=…, or #/models
 
 /**
  * @typedef {object} Route
- * @property {"single"|"grid"|"clusters"} view
+ * @property {"single"|"grid"|"clusters"|"models"} view
  * @property {string|null} queue
  * @property {"open"|"accepted"|"rejected"} standing
  * @property {"worst"|"borderline"} order
@@ -10,7 +10,7 @@
  * @property {Record<string, string>} filters
  */
 
-const VIEWS = ["single", "grid", "clusters"];
+const VIEWS = ["single", "grid", "clusters", "models"];
 const STANDINGS = ["open", "accepted", "rejected", "settled"];
 export const FILTERS = ["source", "label", "brand", "tag", "reviewer", "since", "until", "low", "high"];
 
@@ -33,12 +33,18 @@ export function read(hash) {
 
 /** @param {Route} route */
 export function write({ view, queue, standing, order, item, filters }) {
+  if (view === "models") return "#/models";
   const query = new URLSearchParams();
   if (standing !== "open") query.set("standing", standing);
   if (order !== "worst") query.set("order", order);
   for (const name of FILTERS) if (filters[name]) query.set(name, filters[name]);
   if (item) query.set("item", item);
   return `#/${view}/${encodeURIComponent(queue ?? "")}${query.size ? `?${query}` : ""}`;
+}
+
+/** True of a view that shows a queue. */
+export function isOfQueue({ view }) {
+  return view !== "models";
 }
 
 /** True where two routes show the same list of items. */

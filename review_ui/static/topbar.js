@@ -16,6 +16,7 @@ export class TopBar {
   #unsent = el("p", { class: "unsent" });
   #undo = button("↶", () => outbox.undo(), { class: "icon-button", title: "Undo (Z)", aria: { label: "Undo" } });
   #redo = button("↷", () => outbox.redo(), { class: "icon-button", title: "Redo (Y)", aria: { label: "Redo" } });
+  #models = el("a", { class: "button quiet top-models", href: "#/models", title: "The loop: data, versions, trainings (V)" }, "Models ", keycap("v"));
   #isDrawn = false;
 
   constructor(app, root) {
@@ -30,6 +31,7 @@ export class TopBar {
   draw() {
     if (!this.#isDrawn) fill(this.#root, this.#parts());
     this.#isDrawn = true;
+    this.#models.toggleAttribute("aria-current", this.#app.view === "models");
     this.#count();
   }
 
@@ -42,6 +44,7 @@ export class TopBar {
       }),
       el("h1", { class: "brand" }, el("span", { class: "dataset", text: dataset })),
       this.#progress,
+      this.#models,
       this.#unsent,
       el(
         "div",
@@ -67,7 +70,8 @@ export class TopBar {
         entry("History", () => dialogs.history(), "h"),
         entry("Statistics", () => dialogs.statistics()),
         entry("Download and import", () => dialogs.exchange()),
-        session.role === "admin" && entry("Publish…", () => dialogs.publish()),
+        entry("Models", () => this.#app.turnToModels(), "v"),
+        session.role === "admin" && entry("Publish…", () => dialogs.start("publish")),
         entry("Keys", () => dialogs.help(), "?"),
         entry("Dark or light", () => document.dispatchEvent(new Event("nonesuch:theme"))),
         el("li", {}, el("a", { class: "menu-entry", href: "/report", target: "_blank", text: "Report of the build" })),

@@ -12,7 +12,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, and_, func, select
 
 from review_ui.store import clock
-from review_ui.store.models import decision_event
+from review_ui.store.models import decision_event, item_state
 
 # A longer pause than this ends a spell of work, so that lunch does not count as slow deciding.
 _PAUSE: Final = 120 * clock.SECOND
@@ -71,6 +71,12 @@ def counted(connection: Connection, known: Events) -> Events:
     query = select(func.count(), func.max(decision_event.c.seq))
     more, last = connection.execute(query.where(decision_event.c.seq > known.last)).one()
     return Events(known.count + more, last or known.last)
+
+
+def decided_since(connection: Connection, since: int) -> int:
+    """Count the items about which the word that holds is younger than a time."""
+    query = select(func.count()).select_from(item_state).where(item_state.c.decided_at > since)
+    return int(connection.execute(query).scalar_one())
 
 
 def aliased_event(name: str) -> Any:

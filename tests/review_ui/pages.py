@@ -42,7 +42,8 @@ class Screen:
         """Wait until something is there to decide, or to read."""
         expect(
             self.page.locator(
-                ".frame img.picture, .grid .cell, .members .member, .empty h2, .empty .primary"
+                ".frame img.picture, .grid .cell, .members .member, .empty h2, .empty .primary,"
+                " .models .step"
             ).first
         ).to_be_visible()
 

@@ -16,9 +16,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 _STARTS_WITHIN = 60.0
 _STOPS_WITHIN = 10.0
@@ -29,6 +29,9 @@ _SETTINGS = {
     "fsync": "off",
     "full_page_writes": "off",
 }
+
+
+Switch = Callable[[Literal["stop", "start"]], None]
 
 
 class PostgresMissingError(Exception):
@@ -72,6 +75,16 @@ def _of_the_system() -> list[Path]:
 def running() -> Iterator[str]:
     """Run a server, on a socket of its own, until the body or the process ends; give its URL.
 
+    Raises as `switched`.
+    """
+    with switched() as (url, _):
+        yield url
+
+
+@contextlib.contextmanager
+def switched() -> Iterator[tuple[str, Switch]]:
+    """As `running`, with what stops the server, and what starts it again with all that it had.
+
     Raises
     ------
     PostgresMissingError
@@ -93,7 +106,14 @@ def running() -> Iterator[str]:
             folder = keeper.stdout.readline().strip()
             if not folder:
                 raise RuntimeError("PostgreSQL did not start, see what was said on standard error")
-            yield f"postgresql+psycopg://postgres@/postgres?host={folder}"
+
+            def switch(word: Literal["stop", "start"]) -> None:
+                assert keeper.stdin is not None and keeper.stdout is not None
+                keeper.stdin.write(f"{word}\n")
+                keeper.stdin.flush()
+                assert keeper.stdout.readline().strip() == word, "its keeper has said why"
+
+            yield f"postgresql+psycopg://postgres@/postgres?host={folder}", switch
         finally:
             keeper.stdin.close()
 
@@ -104,10 +124,16 @@ def _keep(programs: Path) -> None:
         folder = Path(name)
         user = _ordinary_user(folder)
         programs = _reachable(programs, folder) if user else programs
-        with _serving(programs, folder, user):
-            sys.stdout.write(f"{folder}\n")
-            sys.stdout.flush()
-            sys.stdin.read()
+        with _serving(programs, folder, user) as switch:
+            _say(str(folder))
+            for line in sys.stdin:
+                switch(line.strip())
+                _say(line.strip())
+
+
+def _say(word: str) -> None:
+    sys.stdout.write(f"{word}\n")
+    sys.stdout.flush()
 
 
 def _ordinary_user(folder: Path) -> dict[str, Any]:
@@ -136,7 +162,7 @@ def _reachable(programs: Path, folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _serving(programs: Path, folder: Path, user: dict[str, Any]) -> Iterator[None]:
+def _serving(programs: Path, folder: Path, user: dict[str, Any]) -> Iterator[Callable[[str], None]]:
     data = folder / "data"
     log = folder / "log"
     with log.open("wb") as output:
@@ -155,20 +181,30 @@ def _serving(programs: Path, folder: Path, user: dict[str, Any]) -> Iterator[Non
         if made.returncode != 0:
             sys.exit(f"initdb failed:\n{log.read_text(errors='replace')}")
         settings = [f"--{name}={value}" for name, value in _SETTINGS.items()]
-        server = subprocess.Popen(
-            [programs / "postgres", "-D", data, "-k", folder, *settings], **how
-        )
-    try:
-        if not _becomes_ready(server, data / "postmaster.pid"):
-            sys.exit(f"postgres did not start:\n{log.read_text(errors='replace')}")
-        yield
-    finally:
-        server.send_signal(signal.SIGINT)  # without waiting for clients to leave
+        command = [programs / "postgres", "-D", data, "-k", folder, *settings]
+        server: subprocess.Popen[bytes] | None = None
+
+        def start() -> None:
+            nonlocal server
+            server = subprocess.Popen(command, **how)
+            if not _becomes_ready(server, data / "postmaster.pid"):
+                sys.exit(f"postgres did not start:\n{log.read_text(errors='replace')}")
+
+        def stop() -> None:
+            if server is None:
+                return
+            server.send_signal(signal.SIGINT)  # without waiting for clients to leave
+            try:
+                server.wait(_STOPS_WITHIN)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+
         try:
-            server.wait(_STOPS_WITHIN)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+            start()
+            yield lambda word: {"start": start, "stop": stop}[word]()
+        finally:
+            stop()
 
 
 def _becomes_ready(server: subprocess.Popen[bytes], status: Path) -> bool:

@@ -24,20 +24,25 @@ from curation.synthetic import KINDS, draw_product, encode
 from data_catalog.catalog import Catalog
 from review_ui.app import create_app
 from review_ui.desk import Desk, open_desk
-from review_ui.feed import Published, Tell
+from review_ui.errors import NotFoundError
+from review_ui.feed import Done, Tell
+from review_ui.loop import Kind, LoopTold, Options, RunDetails, Size
 from review_ui.serve import known_hosts
 from review_ui.settings import ReviewConfig
 from review_ui.store import projection
 from review_ui.store.database import open_database
+from tests.review_ui import loops
 from tests.review_ui.feeds import Item, feed
 
 
-def publish_nothing(tell: Tell) -> Published:
-    """Publish as the real flow does, as far as the page sees it."""
+def work_on_nothing(kind: Kind, _options: Options, tell: Tell) -> Done:
+    """Publish, train, … as the real flows do, as far as the page sees it."""
     for done in range(4):
-        tell("publish", done, 3)
+        tell(kind, done, 3)
         time.sleep(0.02)
-    return Published(version=1, items=3, shards=1)
+    if kind == "publish":
+        return Done("Version 1: 3 items in 1 shard", version=1, items=3, shards=1)
+    return Done(f"{kind} is done")
 
 
 def encode_anew(data: bytes) -> bytes:
@@ -53,7 +58,8 @@ class Stub:
     build: str = "build-1"
     recipe: str = "recipe"
     desk: Desk | None = None
-    publishes: Callable[[Tell], Published] = publish_nothing
+    works: Callable[[Kind, Options, Tell], Done] = work_on_nothing
+    told: LoopTold = field(default_factory=LoopTold)
     renders: Callable[[bytes], bytes] = encode_anew
     known: dict[str, Any] = field(default_factory=lambda: {"tests": [], "observations": []})
 
@@ -68,9 +74,31 @@ class Stub:
             self.desk.database, replace(feed(self.items, self.build), recipe=self.recipe)
         )
 
-    def publish(self, tell: Tell) -> Published:
+    def work(self, kind: Kind, options: Options, tell: Tell) -> Done:
         """Do what the test wants."""
-        return self.publishes(tell)
+        return self.works(kind, options, tell)
+
+    def loop_state(self) -> LoopTold:
+        """Tell what the test wants."""
+        return self.told
+
+    def run_details(self, run: str) -> RunDetails:
+        """Tell the same of each run."""
+        self._find(run)
+        return loops.details(run)
+
+    def grid(self, run: str, grid: str, size: Size) -> bytes:
+        """Give a drawn one."""
+        self._find(run)
+        return loops.sheet(0 if grid == "reals" else 7)
+
+    def comparison(self) -> bytes:
+        """Give one that is hostile."""
+        return b"<script>alert(1)</script>"
+
+    def _find(self, run: str) -> None:
+        if all(known.name != run for known in self.told.runs):
+            raise NotFoundError(f"there is no run {run!r}")
 
     def explain(self, item: str) -> dict[str, Any]:
         """Tell what the test wants."""

@@ -17,7 +17,8 @@ from schemathesis.specs.openapi.checks import (
 
 from review_ui.app import create_app
 from review_ui.desk import Desk, Remembered
-from review_ui.feed import Published
+from review_ui.feed import Done, Tell
+from review_ui.loop import Kind, Options
 from review_ui.routes.common import to_cursor
 from tests.review_ui.feeds import Item, blurred, copy_of, item_id, pixel_copy_of
 from tests.review_ui.site import Site, opened
@@ -222,17 +223,18 @@ def test_publishing_is_told_and_happens_once(fresh: Site) -> None:
     began = threading.Event()
     may_end = threading.Event()
 
-    def slow(tell: Any) -> Published:
+    def slow(kind: Kind, _options: Options, tell: Tell) -> Done:
+        assert kind == "publish"
         tell("publish", 1, 2)
         began.set()
         may_end.wait(20)
-        return Published(version=7, items=5, shards=1)
+        return Done("Version 7", version=7, items=5, shards=1)
 
-    fresh.pipeline.publishes = slow
+    fresh.pipeline.works = slow
     client = fresh.client("ann")
-    first = client.post("/api/publish", {}).json
+    first = client.post("/api/jobs/publish", {}).json
     assert began.wait(20)
-    again = client.post("/api/publish", {}).json
+    again = client.post("/api/jobs/publish", {}).json
     assert again["id"] == first["id"]
     assert (again["state"], again["stage"], again["done"], again["total"]) == (
         "running",
@@ -241,7 +243,7 @@ def test_publishing_is_told_and_happens_once(fresh: Site) -> None:
         2,
     )
     may_end.set()
-    while client.get("/api/publish").json["state"] == "running":
+    while client.get("/api/jobs/publish").json["state"] == "running":
         pass
-    done = client.get("/api/publish").json
+    done = client.get("/api/jobs/publish").json
     assert (done["state"], done["version"], done["report"]) == ("done", 7, "/versions/7/report")

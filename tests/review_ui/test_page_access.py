@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import FloatRect, Locator, Page, expect
 
-from review_ui.feed import Published, Tell
+from review_ui.feed import Done, Tell
+from review_ui.loop import Kind, Options
 from tests.review_ui.browser import Windows, axe
 from tests.review_ui.feeds import Item, blurred, copy_of, item_id
 from tests.review_ui.pages import Screen, enter, holds, said
@@ -229,14 +230,14 @@ def test_buttons_say_whether_something_can_be_taken_back(windows: Windows, site:
 
 
 def test_of_publishing_only_the_stages_are_said(windows: Windows, site: Site) -> None:
-    def slowly(tell: Tell) -> Published:
+    def slowly(_kind: Kind, _options: Options, tell: Tell) -> Done:
         for stage in ("images", "shards"):
             for done in range(3):
                 tell(stage, done, 3)
                 time.sleep(0.8)
-        return Published(version=1, items=3, shards=1)
+        return Done("Version 1: 3 items in 1 shard", version=1, items=3, shards=1)
 
-    site.pipeline.publishes = slowly
+    site.pipeline.works = slowly
     screen = enter(windows, site)
     screen.page.click(".menu summary")
     screen.page.get_by_text("Publish…").click()
@@ -250,7 +251,7 @@ def test_of_publishing_only_the_stages_are_said(windows: Windows, site: Site) ->
     assert dialog.locator("[aria-live] progress, [role=status] progress").count() == 0
     expect(dialog.get_by_text("Version 1", exact=True)).to_be_visible(timeout=15_000)
     heard = screen.page.evaluate("() => window.heard")
-    assert heard == ["Publishing: images", "Publishing: shards", "Version 1 is published"]
+    assert heard == ["Publishing: images", "Publishing: shards", "Version 1: 3 items in 1 shard"]
 
 
 def swipe(screen: Screen, by: int) -> None:

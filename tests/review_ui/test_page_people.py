@@ -332,10 +332,10 @@ def test_publish_from_the_page_and_watch_it(windows: Windows, site: Site) -> Non
 
 
 def test_a_publish_that_fails_says_why(windows: Windows, site: Site) -> None:
-    def fail(_tell: object) -> object:
+    def fail(*_: object) -> object:
         raise RuntimeError("there is nothing to publish: no item is accepted")
 
-    site.pipeline.publishes = fail  # type: ignore[assignment]
+    site.pipeline.works = fail  # type: ignore[assignment]
     screen = enter(windows, site)
     screen.page.click(".menu summary")
     screen.page.get_by_text("Publish…").click()

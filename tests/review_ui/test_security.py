@@ -22,6 +22,7 @@ from sqlalchemy import Connection
 
 from review_ui import security, sessions
 from review_ui.errors import AccessError, StoreBusyError, WrongTokenError
+from review_ui.loop import KINDS
 from review_ui.security import IMPORT_PATH, MAX_BODY, POLICY, host_name
 from review_ui.serve import check_access, known_hosts
 from review_ui.sessions import COOKIE, Tries, csrf_of
@@ -67,9 +68,13 @@ def decide(client: Client, *decisions: dict[str, Any], **how: Any) -> Any:
         "/api/tags",
         "/api/statistics",
         "/api/decisions.csv",
-        "/api/publish",
+        "/api/loop",
+        "/api/loop/runs/v1-tiny",
+        "/runs/v1-tiny/grids/reals",
+        "/api/jobs/publish",
         "/report",
         "/versions/1/report",
+        "/models/compare",
     ],
 )
 def test_nothing_is_shown_to_who_has_not_logged_in(site: Site, path: str) -> None:
@@ -208,18 +213,18 @@ def test_a_reviewer_may_decide_and_not_publish_or_import(site: Site) -> None:
     client = site.client("ann", TOKEN)
     assert decide(client, decision()).status == 200
     for path, body in (
-        ("/api/publish", {}),
+        *((f"/api/jobs/{kind}", {}) for kind in KINDS),
         ("/api/decisions/import", {"format": "jsonl", "text": ""}),
     ):
         answer = client.post(path, body)
         assert (answer.status, answer.json["error"]) == (403, "admins_only")
-    assert client.get("/api/publish").json["state"] == "idle"
+    assert {job["state"] for job in client.get("/api/loop").json["jobs"]} == {"idle"}
 
 
 def test_an_admin_may(site: Site) -> None:
     client = site.client("eve", ADMIN)
     assert client.post("/api/decisions/import", {"format": "jsonl", "text": ""}).status == 200
-    assert client.post("/api/publish", {}).status == 202
+    assert client.post("/api/jobs/publish", {}).status == 202
 
 
 def unsent(client: Client, path: str, length: int) -> bytes:
@@ -239,7 +244,7 @@ def unsent(client: Client, path: str, length: int) -> bytes:
     return answer
 
 
-@pytest.mark.parametrize("path", ["/api/decisions", IMPORT_PATH, "/api/publish", "/nowhere"])
+@pytest.mark.parametrize("path", ["/api/decisions", IMPORT_PATH, "/api/jobs/publish", "/nowhere"])
 def test_a_stranger_is_refused_before_the_body_is_read(site: Site, path: str) -> None:
     # Whoever makes up a secret can make its CSRF token too.
     stranger = Client(site.address, f"{COOKIE}=made-up", csrf_of("made-up"))
@@ -367,8 +372,8 @@ def test_what_nobody_foresaw_is_answered_guarded_and_in_our_form(
         raise RuntimeError("never shown to anybody")
 
     client = site.client("ann", TOKEN)
-    monkeypatch.setattr(site.desk.publishing, "state", fail)
-    within_the_app = client.get("/api/publish")
+    monkeypatch.setattr(site.desk.jobs, "state", fail)
+    within_the_app = client.get("/api/jobs/publish")
     monkeypatch.setattr(site.desk.sessions, "known", fail)
     within_the_guard = decide(client, decision())
     for answer in (within_the_app, within_the_guard):
@@ -412,12 +417,13 @@ def test_no_page_holds_a_script_or_style_of_its_own(site: Site) -> None:
 
 def test_a_report_runs_no_script(site: Site) -> None:
     site.desk.catalog.root.write_bytes("report.html", b"<script>alert(1)</script>")
-    answer = site.client("ann", TOKEN).get("/report")
-    assert answer.status == 200
-    policy = answer.headers["content-security-policy"]
-    assert "sandbox" in policy
-    assert "default-src 'none'" in policy
-    assert "script-src" not in policy
+    for path in ("/report", "/models/compare"):
+        answer = site.client("ann", TOKEN).get(path)
+        assert answer.status == 200
+        policy = answer.headers["content-security-policy"]
+        assert "sandbox" in policy
+        assert "default-src 'none'" in policy
+        assert "script-src" not in policy
 
 
 # ---- Pictures. -----------------------------------------------------------------------------------

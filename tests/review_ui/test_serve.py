@@ -71,14 +71,14 @@ def test_it_is_served_at_an_ipv6_address(tmp_path: Path, monkeypatch: pytest.Mon
 def test_what_nobody_foresaw_is_written_where_the_server_was_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    def fail() -> None:
+    def fail(*_: object) -> None:
         raise RuntimeError("told to whoever runs it")
 
     with running(tmp_path, ReviewConfig(port=0), monkeypatch) as (address, desk):
         client = Client(address)
         assert client.log_in("ann").status == 200
-        monkeypatch.setattr(desk.publishing, "state", fail)
-        assert client.get("/api/publish").json["error"] == "internal"
+        monkeypatch.setattr(desk.jobs, "state", fail)
+        assert client.get("/api/jobs/publish").json["error"] == "internal"
     said = capfd.readouterr().err
     assert "Traceback" in said
     assert "told to whoever runs it" in said
