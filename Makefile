@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PYWB := .venv-pywb
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: demo test lint types arrows unit browser bench bench-train bench-quality screenshots format clean
+.PHONY: demo test lint types arrows unit browser bench bench-train bench-quality bench-rank screenshots format clean
 
 demo: $(VENV)/.base
 	$(BIN)/nonesuch demo
@@ -52,6 +52,10 @@ bench-train: $(VENV)/.dev
 bench-quality: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.quality
 
+# How well ranking finds planted defects; `ARGS=--closing` also trains again after culling.
+bench-rank: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.rank $(ARGS)
+
 # Every view of the review page, into .bench/screenshots; `ARGS=--docs` renews those of the documents.
 screenshots: $(VENV)/.dev browser
 	$(BIN)/python -m benchmarks.screenshots $(ARGS)
@@ -69,7 +73,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.base: $(BIN)/python pyproject.toml constraints.txt
-	$(PIP) -e .
+	$(PIP) -e ".[train]"
 	@touch $@
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt

@@ -22,9 +22,11 @@ PARTS: Final = {
     "memory": "benchmarks.memory",
     "shards": "benchmarks.shards",
     "training_data": "benchmarks.training_data",
+    "rank": "benchmarks.rank_speed",
     "crawling": "benchmarks.crawling",
     "crawl_memory": "benchmarks.crawl_memory",
     "discovery": "benchmarks.discovery",
+    "loop": "benchmarks.loop_speed",
     "review": "benchmarks.review",
     "review_browser": "benchmarks.review_browser",
 }

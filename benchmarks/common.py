@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -158,8 +158,13 @@ def write_config(folder: Path, source: Path, *, rules: str = "") -> Path:
 
 
 @contextlib.contextmanager
-def prefect_server() -> Iterator[dict[str, str]]:
+def prefect_server(settings: Mapping[str, str] | None = None) -> Iterator[dict[str, str]]:
     """Run a Prefect server of our own; gives the environment for children that use it.
+
+    Parameters
+    ----------
+    settings
+        More of its environment.
 
     Starting one takes 9 to 20 s, which is neither our flow's time nor an empty flow's.
     """
@@ -178,7 +183,10 @@ def prefect_server() -> Iterator[dict[str, str]]:
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1"]
     log = (home / "server.log").open("wb")
     server = subprocess.Popen(
-        [*command, "--port", str(port)], env=environment, stdout=log, stderr=subprocess.STDOUT
+        [*command, "--port", str(port)],
+        env={**environment, **(settings or {})},
+        stdout=log,
+        stderr=subprocess.STDOUT,
     )
     try:
         _wait_for(f"http://127.0.0.1:{port}/api/health", server, home / "server.log")

@@ -11,7 +11,7 @@ import csv
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -96,7 +96,9 @@ def prepare(folder: Path, wanted: Wanted) -> list[Fact]:
         shutil.rmtree(folder / part, ignore_errors=True)
     rng = np.random.default_rng(wanted.seed)
     jobs, held_out = _choose(wanted, rng)
-    say(f"standardizing {len(jobs):,} photographs to train on and {len(held_out):,} to compare with")
+    say(
+        f"standardizing {len(jobs):,} photographs to train on and {len(held_out):,} to compare with"
+    )
     dirty = _unique(_standardized(jobs, wanted, rng))
     write_version(folder / "dirty", dirty, wanted.size)
     clean = _unique(_standardized([(path, SOUND) for path in held_out], wanted, rng))
@@ -108,9 +110,7 @@ def prepare(folder: Path, wanted: Wanted) -> list[Fact]:
     return found
 
 
-def _choose(
-    wanted: Wanted, rng: np.random.Generator
-) -> tuple[list[tuple[Path, str]], list[Path]]:
+def _choose(wanted: Wanted, rng: np.random.Generator) -> tuple[list[tuple[Path, str]], list[Path]]:
     """Draw photographs without replacement: those to plant into, sound ones, and held-out ones."""
     labels = _labels()
     own = [path for path in photographs() if labels.get(path.stem) != wanted.foreign]
@@ -210,6 +210,3 @@ def _write(folder: Path, samples: Iterable[tuple[str, bytes]], size: tuple[int, 
         "shards": [asdict(shard) for shard in writer.shards],
     }
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
-
-
-Progress = Callable[[str, int, int], None]

@@ -70,9 +70,7 @@ def rotation(rgb: Image, rng: np.random.Generator) -> Image:
     angle = rng.uniform(25, 65) * rng.choice([-1, 1])
     turn = cv2.getRotationMatrix2D((width / 2, height / 2), float(angle), 1.0)
     fill = [int(value) for value in background_colour(rgb)]
-    turned = cv2.warpAffine(
-        rgb, turn, (width, height), flags=cv2.INTER_LINEAR, borderValue=fill
-    )
+    turned = cv2.warpAffine(rgb, turn, (width, height), flags=cv2.INTER_LINEAR, borderValue=fill)
     return turned.astype(np.uint8, copy=False)
 
 
