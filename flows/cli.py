@@ -21,7 +21,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from flows import cli_training, environment
+from flows import cli_matrix, cli_rank, cli_training, cli_up, environment
 from flows.cli_common import CONFIG, ConfigOption, JsonOption, attempt, complain, say
 
 app = typer.Typer(
@@ -165,36 +165,61 @@ def _report(settings: Any) -> str:
 
 
 @app.command()
-def publish(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
-    """Freeze what is accepted into a version with training shards."""
+def publish(
+    split: Annotated[
+        list[str] | None, typer.Option(help="Only this split; repeatable. Otherwise all of them.")
+    ] = None,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="The whole set besides splits, too.")
+    ] = False,
+    config: ConfigOption = CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Freeze what is accepted into a version with training shards, or into one for each split."""
     from flows.settings import load
 
     settings = attempt(lambda: load(config))
 
     def work() -> Any:
         from flows import progress
+        from flows.publish import EmptySplitError
         from flows.publish import publish as flow
 
-        with progress.watch():
-            return flow(settings)
+        try:
+            with progress.watch():
+                return flow(settings, split or [], whole)
+        except EmptySplitError as error:
+            if error.published is not None:
+                _show_published(settings, error.published, as_json)
+            raise
 
-    summary = attempt(work)
+    _show_published(settings, attempt(work), as_json)
+
+
+def _show_published(settings: Any, summary: Any, as_json: bool) -> None:
     if as_json:
-        say(summary.model_dump_json(exclude={"path"}))
-    else:
+        hidden = {"path": True, "versions": {"__all__": {"path"}}}
+        say(summary.model_dump_json(exclude=hidden))
+        return
+    for one in summary.versions:
         say(
-            f"version {summary.version}: {summary.items:,} items, shards: {summary.shards}"
-            f"{_not_latest(settings, summary.version)}\n"
-            f"{summary.path}"
+            f"version {one.version}{f' ({one.split})' if one.split else ''}: "
+            f"{one.items:,} items, shards: {one.shards}{_not_latest(settings, one)}\n{one.path}"
+        )
+    if settings.splits:
+        say(
+            f"in several of the splits: {summary.in_several:,} items; "
+            f"in none of them: {summary.in_none:,}"
         )
 
 
-def _not_latest(settings: Any, version: int) -> str:
+def _not_latest(settings: Any, published: Any) -> str:
     """Say so where an older version holds exactly what was to be published."""
     from data_catalog.versions import load_version
     from flows.catalog import open_catalog
 
-    latest = load_version(open_catalog(settings)).version
+    version = published.version
+    latest = load_version(open_catalog(settings), split=published.split).version
     if latest == version:
         return ""
     return f"; it was published before, the latest is {latest}: export with --version {version}"
@@ -323,6 +348,10 @@ def _print_address(address: str, _words: str) -> None:
 app.command()(cli_training.train)
 app.command()(cli_training.runs)
 app.command()(cli_training.metrics)
+app.command()(cli_matrix.matrix)
+app.command()(cli_rank.rank)
+app.add_typer(cli_rank.models, name="models")
+app.command()(cli_up.up)
 
 
 @app.command()
@@ -330,6 +359,9 @@ def export(
     kind: Annotated[ExportKind, typer.Argument(help="Layout to write.")],
     target: Annotated[Path, typer.Argument(help="File or folder to write.")],
     version: Annotated[int, typer.Option(help="Published version; 0 is the latest.")] = 0,
+    split: Annotated[
+        str | None, typer.Option(help="The latest version of this split, not of the whole set.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace an existing target.")] = False,
     config: ConfigOption = CONFIG,
     as_json: JsonOption = False,
@@ -342,7 +374,7 @@ def export(
 
     def work() -> Any:
         catalog = open_catalog(load(config))
-        found = load_version(catalog, version or None)
+        found = load_version(catalog, version or None, split=split)
         folder = catalog.root.child("versions", str(found.version))
         return write(folder, target, kind.value, overwrite=overwrite)
 
@@ -415,15 +447,18 @@ def demo(
     folder: Annotated[Path, typer.Argument(help="Where to put it.")] = Path("data/demo"),
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
     products: Annotated[int, typer.Option(min=20, help="Products to draw.")] = 300,
+    kimg: Annotated[
+        float, typer.Option(min=0, help="Thousand images to train on; 0: neither train nor rank.")
+    ] = 3.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Open a web shop with planted defects, scrape it, run the main job, show what was caught."""
+    """Go once round: scrape a shop with planted defects, judge, decide, publish, train, rank."""
     from flows import progress
     from flows.demo import run_demo
 
     def work() -> Any:
         with progress.watch():
-            return run_demo(folder, seed=seed, products=products)
+            return run_demo(folder, seed=seed, products=products, kimg=kimg)
 
     outcome = attempt(work)
     if as_json:

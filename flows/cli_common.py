@@ -33,6 +33,7 @@ def attempt(work: Callable[[], Result]) -> Result:
     """Do `work`; turn our own errors into a message and an exit code."""
     from curation.errors import CurationError
     from data_catalog.errors import CatalogError
+    from flows.compute_settings import ComputeError
     from flows.settings import ConfigError
     from review_ui.errors import ReviewError
     from training.errors import SetupError, TrainingError
@@ -42,6 +43,13 @@ def attempt(work: Callable[[], Result]) -> Result:
     except (ConfigError, SetupError) as error:
         complain(f"error: {error}")
         raise typer.Exit(2) from error
-    except (CatalogError, CurationError, ReviewError, TrainingError, OSError) as error:
+    except (
+        CatalogError,
+        ComputeError,
+        CurationError,
+        ReviewError,
+        TrainingError,
+        OSError,
+    ) as error:
         complain(f"error: {error}")
         raise typer.Exit(1) from error

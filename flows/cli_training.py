@@ -25,6 +25,9 @@ def train(
     version: Annotated[
         int | None, typer.Option(min=0, help="Published version; 0 is the newest.")
     ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="The newest version of this split, not of the whole set.")
+    ] = None,
     preset: Annotated[str | None, typer.Option(help="Settings to start from.")] = None,
     run: Annotated[
         str | None, typer.Option(help="Name of the run; one that is there goes on.")
@@ -63,6 +66,9 @@ def train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show settings and cost, and end.")
     ] = False,
+    deployment: Annotated[
+        bool, typer.Option("--deployment", help="Have the running `nonesuch up` do it, and end.")
+    ] = False,
     config: ConfigOption = CONFIG,
     as_json: JsonOption = False,
 ) -> None:
@@ -72,6 +78,9 @@ def train(
 
     if fold is not None and folds is not None:
         complain("error: --fold and --folds do not go together; give one of them")
+        raise typer.Exit(2)
+    if deployment and (dry_run or folds is not None):
+        complain("error: --deployment goes neither with --folds nor with --dry-run; leave one out")
         raise typer.Exit(2)
     short = {
         "run.device": None if device is None else device.value,
@@ -89,6 +98,7 @@ def train(
         # The flow of this name does the same; called plainly, the start of Prefect is saved.
         options = training_runs.TrainOptions(
             version=version,
+            split=split,
             preset=preset,
             run=run,
             gpus=gpus,
@@ -96,7 +106,9 @@ def train(
             settings=given | training_runs.parse_settings(setting or []),
         )
         settings = load(config)
-        if dry_run:
+        if deployment:
+            _show_order(_order(settings, options), as_json)
+        elif dry_run:
             _show_plan(settings, options, folds, as_json)
         elif folds is None:
             _show_end(training_runs.train_run(settings, options), as_json)
@@ -191,6 +203,33 @@ def _attempt(work: Callable[[], None]) -> None:
     code = attempt(told)
     if code:
         raise typer.Exit(code)
+
+
+def _order(settings: Any, options: Any) -> Any:
+    """Have the training started at the server that runs; give its id, name and address."""
+    from flows.server import api_of
+    from flows.settings import ConfigError
+
+    api = api_of(settings)
+    if api is None:
+        raise ConfigError(
+            f"no Prefect server runs for the dataset {settings.dataset.name!r}; start one with "
+            "`nonesuch up`, or train without --deployment"
+        )
+    from flows.starts import Starter
+
+    told = options.model_dump(mode="json", exclude_defaults=True)
+    if options.run and "/" in options.run:  # the server's folder is another one
+        told["run"] = str(Path(options.run).expanduser().absolute())
+    with Starter(api, settings.dataset.name) as starter:
+        return starter.start("train", told)
+
+
+def _show_order(order: Any, as_json: bool) -> None:
+    if as_json:
+        say(json.dumps({"id": order.id, "name": order.name, "address": order.address}))
+    else:
+        say(f"{order.name} is started; it is seen at\n{order.address}\nand by: nonesuch runs")
 
 
 def _show_plan(settings: Any, options: Any, folds: int | None, as_json: bool) -> None:

@@ -1,43 +1,57 @@
-"""The demo: scrape a shop with planted defects, run the main job on it, count what was caught."""
+"""The demo: once round the loop, on a shop with planted defects."""
 
 from __future__ import annotations
 
 import socket
 import time
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
-from urllib.parse import unquote, urlsplit
+from typing import Any, Final
+from urllib.parse import urlsplit
 
-import pyarrow as pa
 from pydantic import BaseModel
 
-from curation.ingest.selection import current, unread_id
 from curation.ingest.sources import ShopConfig
+from curation.judging import OF_SCORES
 from curation.localshop.server import LocalShop
 from curation.synthetic import PlantedImage, write_demo_set
-from data_catalog.schema import Reason, Verdict
 from data_catalog.versions import REPORT
 from flows import progress
 from flows.catalog import open_catalog
+from flows.demo_review import decide_flagged
+from flows.demo_score import DemoRow, file_name, outcome, score
 from flows.publish import publish
+from flows.rank import rank
 from flows.rebuild import rebuild
 from flows.settings import ConfigError, DatasetConfig, load
-from flows.template import render
-
-COPIES = frozenset({Reason.PIXEL_DUPLICATE, Reason.NEAR_DUPLICATE, Reason.MIRRORED_COPY})
-SAME_BYTES = "same_bytes"
+from flows.template import render, with_settings
+from flows.training_runs import TrainOptions, train_run
 
 
-class DemoRow(BaseModel):
-    """One kind of defect: planted, caught, missed; and sound pictures taken for it."""
+class DemoLoop(BaseModel):
+    """The second half of the way round: what people, training and the ranking came to.
 
-    defect: str
-    planted: int
-    caught: int
-    missed: int
-    false_alarms: int
+    Attributes
+    ----------
+    decided : dict
+        Flagged pictures that the script accepted and rejected by the API of the review page.
+    run, kimg, grid
+        What was trained, on how many thousand images, and a grid of what it has learned.
+    ranked : dict
+        Pictures that were scored, by scorer.
+    flagged : dict
+        How many the ranking would have people look at next, by reason.
+    pictures : dict
+        Contact sheets of the lowest and the highest, by scorer and side.
+    """
+
+    decided: dict[str, int]
+    run: str
+    kimg: float
+    grid: str | None
+    ranked: dict[str, int]
+    flagged: dict[str, int]
+    pictures: dict[str, str]
 
 
 class DemoOutcome(BaseModel):
@@ -55,12 +69,18 @@ class DemoOutcome(BaseModel):
     path: str
     items: int
     shards: int
+    loop: DemoLoop | None
 
 
-def run_demo(folder: Path, *, seed: int, products: int) -> DemoOutcome:
-    """Open a shop below `folder`, scrape, judge and publish it, hold the verdicts against the plan.
+def run_demo(folder: Path, *, seed: int, products: int, kimg: float) -> DemoOutcome:
+    """Open a shop below `folder` and go once round: scrape, judge, decide, publish, train, rank.
 
-    Run again, it opens the same shop at the same place and finds nothing new.
+    Run again, it opens the same shop at the same place and finds nothing new to do.
+
+    Parameters
+    ----------
+    kimg
+        Thousand images to train on; 0 leaves training and ranking out.
     """
     began = time.perf_counter()
     file = _begin(folder, seed, products)
@@ -72,8 +92,10 @@ def run_demo(folder: Path, *, seed: int, products: int) -> DemoOutcome:
         )
     with _shop(folder / "images", seed, config):
         rebuild(config)
-    published = publish(config)
-    rows, sound, accepted = score(planted, *_outcome(config), config)
+        rows, sound, accepted = score(planted, *outcome(config), config)
+        decided = _decide(file, planted)
+        published = publish(config)
+        loop = _go_round(config, decided, kimg) if kimg else None
     return DemoOutcome(
         rows=rows,
         planted=sum(row.planted for row in rows),
@@ -87,6 +109,40 @@ def run_demo(folder: Path, *, seed: int, products: int) -> DemoOutcome:
         path=published.path,
         items=published.items,
         shards=published.shards,
+        loop=loop,
+    )
+
+
+def _decide(file: Path, planted: Sequence[PlantedImage]) -> dict[str, int]:
+    """Decide about what was flagged as somebody would who sees what was planted."""
+    defects = {image.file_name for image in planted if image.defect is not None}
+
+    def judge(item: Mapping[str, Any]) -> str:
+        return "rejected" if file_name(str(item["locator"])) in defects else "accepted"
+
+    with progress.stage("decide on the review page") as stage:
+        decided = decide_flagged(file, judge)
+        stage.result = ", ".join(f"{count} {verdict}" for verdict, count in decided.items())
+    return decided
+
+
+def _go_round(config: DatasetConfig, decided: dict[str, int], kimg: float) -> DemoLoop:
+    """Train on what was published, rank by what was trained, judge with the scores."""
+    run = train_run(config, TrainOptions(settings={"run.total_kimg": kimg}))
+    rankings = rank(config).rankings
+    reasons = rebuild(config).reasons
+    return DemoLoop(
+        decided=decided,
+        run=run.path,
+        kimg=run.kimg,
+        grid=None if run.newest_grid is None else str(Path(run.path) / run.newest_grid),
+        ranked={ranking.scorer: ranking.scored for ranking in rankings},
+        flagged={reason.value: reasons.get(reason.value, 0) for reason in OF_SCORES},
+        pictures={
+            f"{ranking.scorer}, {side}": path
+            for ranking in rankings
+            for side, path in ranking.pictures.items()
+        },
     )
 
 
@@ -97,6 +153,7 @@ def _begin(folder: Path, seed: int, products: int) -> Path:
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
         text = render("demo", "catalog", f"http://127.0.0.1:{_free_port()}/", web=_WEB)
+        text = with_settings(text, _SMALL)
         file.write_text(head + text, encoding="utf-8")
     elif not file.read_text("utf-8").startswith(head):
         raise ConfigError(
@@ -117,6 +174,16 @@ _WEB: Final = {
 }
 
 
+# So small that a processor trains on them in minutes. A picture counts as enlarged where it would
+# be too small for 384×512, eight times as tall, as well.
+_SMALL: Final = {
+    "recipe.width": 48,
+    "recipe.height": 64,
+    "rules.upscaled": {"max_factor": 0.25, "action": "flag"},
+    "train.preset": "tiny",
+}
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -133,127 +200,3 @@ def _shop(pictures: Path, seed: int, config: DatasetConfig) -> LocalShop:
             "changes back, or name another folder"
         )
     return LocalShop(pictures, seed=seed, port=place.port)
-
-
-Verdicts = Mapping[str, tuple[str, frozenset[str]]]
-
-
-def _outcome(config: DatasetConfig) -> tuple[dict[str, str], Verdicts]:
-    """Give item by file name, and (verdict, reasons) by item."""
-    catalog = open_catalog(config)
-    observations = catalog.table("observations").read()
-    verdicts = catalog.table("verdicts").read()
-    items = {
-        unquote(urlsplit(row["locator"]).path).rpartition("/")[2]: row["image_id"]
-        or unread_id(row["source"], row["locator"])
-        for row in observations.select(["source", "locator", "image_id"]).to_pylist()
-    }
-    assert current(observations, config.sources).num_rows == verdicts.num_rows
-    return items, _by_item(verdicts)
-
-
-def _file_name(url: str) -> str:
-    return unquote(urlsplit(url).path).rpartition("/")[2]
-
-
-def _by_item(verdicts: pa.Table) -> Verdicts:
-    return {
-        row["item_id"]: (row["verdict"], frozenset(row["reasons"]))
-        for row in verdicts.select(["item_id", "verdict", "reasons"]).to_pylist()
-    }
-
-
-def score(
-    planted: Sequence[PlantedImage],
-    items: Mapping[str, str],
-    verdicts: Verdicts,
-    config: DatasetConfig,
-) -> tuple[list[DemoRow], int, int]:
-    """Count what was caught.
-
-    A copy is caught if it or its original is marked as one: either may be the one that is kept.
-    Of a family of colourways those above the cap are expected to be caught. A false alarm is a
-    sound picture, neither planted nor the original of a copy, that carries the reason.
-
-    Returns
-    -------
-    rows : list of DemoRow
-    sound : int
-        Sound pictures.
-    accepted : int
-        Those of them that were accepted.
-    """
-
-    def reasons(name: str) -> frozenset[str]:
-        return verdicts[items[name]][1]
-
-    originals = {image.of for image in planted if image.of is not None}
-    sound = [
-        image.file_name
-        for image in planted
-        if image.defect is None and image.of is None and image.file_name not in originals
-    ]
-    alarms = Counter(reason for name in sound for reason in reasons(name))
-    rows = []
-    defects = [(image, _met(image.defect)) for image in planted if image.defect is not None]
-    for kind in dict.fromkeys(kind for _, kind in defects):
-        those = [image for image, defect in defects if defect is kind]
-        if kind is Reason.COLOURWAY:
-            expected, caught = _colourways(those, reasons, config)
-        else:
-            expected, caught = len(those), sum(_caught(image, kind, reasons) for image in those)
-        rows.append(
-            DemoRow(
-                defect=kind.value,
-                planted=expected,
-                caught=caught,
-                missed=expected - caught,
-                false_alarms=alarms[kind.value],
-            )
-        )
-    rows.append(_same_bytes(planted, items))
-    good = sum(verdicts[items[name]][0] == Verdict.ACCEPTED.value for name in sound)
-    return rows, len(sound), good
-
-
-def _met(defect: Reason) -> Reason:
-    """Give what a crawl calls a defect: a link out of the folder is a redirect out of the web."""
-    return Reason.REDIRECT_REFUSED if defect is Reason.LINK_OUTSIDE else defect
-
-
-def _caught(image: PlantedImage, kind: Reason, reasons: object) -> bool:
-    assert callable(reasons)
-    names = [image.file_name, *([image.of] if kind in COPIES and image.of else [])]
-    return any(kind.value in reasons(name) for name in names)
-
-
-def _colourways(
-    those: Iterable[PlantedImage], reasons: object, config: DatasetConfig
-) -> tuple[int, int]:
-    assert callable(reasons)
-    families: dict[str | None, list[str]] = {}
-    for image in those:
-        families.setdefault(image.of, []).append(image.file_name)
-    cap = config.rules.colourway.max_per_silhouette
-    expected = sum(max(0, len(names) - cap) for names in families.values())
-    caught = sum(
-        min(
-            max(0, len(names) - cap),
-            sum(Reason.COLOURWAY.value in reasons(name) for name in names),
-        )
-        for names in families.values()
-    )
-    return expected, caught
-
-
-def _same_bytes(planted: Sequence[PlantedImage], items: Mapping[str, str]) -> DemoRow:
-    """Count the copies of files that became one item with their original."""
-    copies = [image for image in planted if image.defect is None and image.of is not None]
-    caught = sum(items[image.file_name] == items[str(image.of)] for image in copies)
-    return DemoRow(
-        defect=SAME_BYTES,
-        planted=len(copies),
-        caught=caught,
-        missed=len(copies) - caught,
-        false_alarms=0,
-    )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -13,7 +15,9 @@ import pyarrow.compute as pc
 from curation.ingest.selection import current
 from curation.ingest.sources import SourceConfig
 from curation.ingest.web.history import last_crawl
-from curation.judging import measured
+from curation.judging import OF_SCORES, Rule, Threshold, measured
+from curation.scorers import Scorer
+from curation.stages.scores import current_scores
 from data_catalog.catalog import Catalog
 from data_catalog.decisions import record
 from data_catalog.errors import CatalogError
@@ -50,7 +54,13 @@ def status(config: DatasetConfig) -> dict[str, Any]:
             **json.loads(last["summary"]),
         },
         "versions": [
-            {"version": v.version, "items": v.items, "shards": v.shards, "hash": v.hash}
+            {
+                "version": v.version,
+                "split": v.split,
+                "items": v.items,
+                "shards": v.shards,
+                "hash": v.hash,
+            }
             for v in list_versions(catalog)
         ],
         "run": _newest_run(config),
@@ -172,7 +182,8 @@ def _item(config: DatasetConfig, catalog: Catalog, features: pa.Table) -> dict[s
         "verdict": verdict.get("verdict"),
         "decided_by": verdict.get("decided_by"),
         "reasons": verdict.get("reasons", []),
-        "tests": _tests(config, features),
+        "tests": _tests(config, features, verdict),
+        "scores": _scores(config, catalog, item_id, verdict),
         "group": next(iter(_rows(catalog, "groups", is_item)), None),
         "related": [
             {
@@ -188,25 +199,51 @@ def _item(config: DatasetConfig, catalog: Catalog, features: pa.Table) -> dict[s
     }
 
 
-def _tests(config: DatasetConfig, features: pa.Table) -> list[dict[str, Any]]:
+def _scores(
+    config: DatasetConfig, catalog: Catalog, item_id: str, verdict: Mapping[str, Any]
+) -> dict[Scorer, dict[str, Any]]:
+    """Give the scores that count, by scorer.
+
+    `percentile` is among all that it had scored when they were ranked, `place` among what no other
+    rule rejected in the last build.
+    """
+    names = ("model", "mean", "standard_error", "percentile", "fold", "scored_at")
+    found = {}
+    for scorer, rows in current_scores(catalog, config.recipe, item_id=item_id).items():
+        row = _plain(rows.to_pylist()[0])
+        known = {name: row.get(name) for name in names}
+        found[scorer] = {**known, "place": verdict.get(scorer.place)}
+    return found
+
+
+def _tests(
+    config: DatasetConfig, features: pa.Table, verdict: Mapping[str, Any]
+) -> list[dict[str, Any]]:
     """Hold each measure against its threshold, as the rules do."""
-    out = []
-    for rule in config.rules.on_images():
-        for test in rule.thresholds():
-            value = float(measured(features, {test.column})[test.column][0])
-            known = value == value  # NaN is the one value that differs from itself
-            broken = known and (value < test.limit if test.breaks == "<" else value > test.limit)
-            out.append(
-                {
-                    "rule": rule.reason.value,
-                    "measure": test.column,
-                    "value": round(value, 4) if known else None,
-                    "broken_if": f"{test.breaks} {test.limit:g}",
-                    "broken": broken,
-                    "action": rule.action,
-                }
-            )
-    return out
+    of_images = [
+        _test(rule, test, float(measured(features, {test.column})[test.column][0]))
+        for rule in config.rules.on_images()
+        for test in rule.thresholds()
+    ]
+    of_scores = [
+        _test(rule, test, verdict.get(OF_SCORES[rule.reason].place, math.nan))
+        for rule in config.rules.on_scores()
+        for test in rule.thresholds()
+    ]
+    return of_images + of_scores
+
+
+def _test(rule: Rule, test: Threshold, value: float) -> dict[str, Any]:
+    known = not math.isnan(value)
+    broken = known and (value < test.limit if test.breaks == "<" else value > test.limit)
+    return {
+        "rule": rule.reason.value,
+        "measure": test.column,
+        "value": round(value, 4) if known else None,
+        "broken_if": f"{test.breaks} {test.limit:g}",
+        "broken": broken,
+        "action": rule.action,
+    }
 
 
 def decide(

@@ -202,20 +202,22 @@ def reporter() -> Reporter:
 
 
 @contextmanager
-def watch() -> Iterator[Reporter]:
-    """Report to stderr while the body runs."""
-    console = Console(stderr=True)
-    chosen: Reporter
-    if os.environ.get(FORM) == AS_JSON:
-        chosen = JsonLines()
-    else:
-        chosen = Bars(console) if console.is_terminal else Lines()
+def watch(by: Reporter | None = None) -> Iterator[Reporter]:
+    """Report to stderr while the body runs, or to `by`."""
+    chosen = by if by is not None else _usual()
     token = _current.set(chosen)
     try:
         yield chosen
     finally:
         chosen.end()
         _current.reset(token)
+
+
+def _usual() -> Reporter:
+    if os.environ.get(FORM) == AS_JSON:
+        return JsonLines()
+    console = Console(stderr=True)
+    return Bars(console) if console.is_terminal else Lines()
 
 
 @contextmanager

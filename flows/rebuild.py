@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import Final, cast
 from uuid import UUID
 
 import pyarrow as pa
-from prefect import flow
+from prefect import Task, flow, runtime
 from prefect.artifacts import (
     create_link_artifact,
     create_markdown_artifact,
@@ -20,12 +20,19 @@ from prefect.artifacts import (
 from pydantic import BaseModel
 
 from curation.errors import SourceError
+from curation.ingest.sources import SourceConfig, open_source
 from curation.ingest.stage import IngestCounts
+from curation.ingest.web.process import CrawledSource
 from curation.stages.standardize import PartitionCounts
 from data_catalog.versions import REPORT
 from flows import tasks
+from flows.artifacts import show_build
 from flows.catalog import open_catalog
+from flows.rank import rank_on_rebuild
 from flows.settings import DatasetConfig
+from flows.tasks import Build
+
+_PAUSES: Final = (30.0, 120.0)  # seconds before a source of the web is tried again
 
 
 class RebuildSummary(BaseModel):
@@ -41,6 +48,10 @@ class RebuildSummary(BaseModel):
         Images stored by this run.
     standardized : int
         Images decoded, measured and standardized by this run.
+    ranked : int
+        Items that the current model scored in this run.
+    notes : list of str
+        What could not be done, but did not keep the rest from being done.
     reasons : dict
         Items by reason; an item may have several.
     seconds : float
@@ -53,6 +64,8 @@ class RebuildSummary(BaseModel):
     items: int
     new: int
     standardized: int
+    ranked: int = 0
+    notes: list[str] = []
     accepted: int
     flagged: int
     rejected: int
@@ -80,6 +93,7 @@ def rebuild(config: DatasetConfig) -> RebuildSummary:
         selection = tasks.select_items(config)
         parts = tasks.find_pending(config, selection)
         done = standardize_all(config, parts)
+        ranked, notes = rank_on_rebuild(config)
         tasks.take_decisions(config)
         build = tasks.judge_items(config, selection)
         if done or any(counts.new for counts in ingested):
@@ -89,14 +103,35 @@ def rebuild(config: DatasetConfig) -> RebuildSummary:
             **build.summary,
             "new": sum(counts.new for counts in ingested),
             "standardized": sum(counts.images for counts in done),
+            "ranked": ranked,
+            "notes": notes,
             "seconds": round(time.perf_counter() - began, 2),
             "build": build.id,
         }
     )
     show(config, summary)
+    show_build(build.report)
     if broken:
         raise together(broken)
     return summary
+
+
+def judge_again(config: DatasetConfig) -> Build | None:
+    """Judge what is there, with the latest decisions and scores; the report follows.
+
+    Returns
+    -------
+    Build or None
+        None where images are not standardized yet: the next rebuild judges them all.
+    """
+    with open_catalog(config).lock("judge"):
+        selection = tasks.select_items(config)
+        if tasks.find_pending(config, selection):
+            return None
+        tasks.take_decisions(config)
+        build = tasks.judge_items(config, selection)
+    show_build(build.report)
+    return build
 
 
 def ingest_all(config: DatasetConfig) -> tuple[list[IngestCounts], list[SourceError]]:
@@ -104,10 +139,20 @@ def ingest_all(config: DatasetConfig) -> tuple[list[IngestCounts], list[SourceEr
     ingested, broken = [], []
     for source in config.sources:
         try:
-            ingested.append(tasks.ingest_source(config, source))
+            ingested.append(_ingesting(source)(config, source))
         except SourceError as error:
             broken.append(error)
     return ingested, broken
+
+
+def _ingesting(source: SourceConfig) -> Task[..., IngestCounts]:
+    """Give the task that takes a source in: what comes over a network is tried again.
+
+    In runs of deployments alone: a person at a terminal wants to be told at once.
+    """
+    if runtime.deployment.id is None or not isinstance(open_source(source), CrawledSource):
+        return tasks.ingest_source
+    return tasks.ingest_source.with_options(retries=len(_PAUSES), retry_delay_seconds=list(_PAUSES))
 
 
 def together(errors: Sequence[SourceError]) -> SourceError:
@@ -116,10 +161,19 @@ def together(errors: Sequence[SourceError]) -> SourceError:
 
 
 def standardize_all(config: DatasetConfig, parts: Sequence[pa.Table]) -> list[PartitionCounts]:
-    """Standardize one partition after the other; the run's page shows how far it has come."""
+    """Standardize here, one partition after the other, or on a cluster.
+
+    The run's page shows how far it has come.
+    """
     if not parts:
         return []
     bar = cast("UUID", create_progress_artifact(progress=0.0, key="rebuild-progress"))
+    if config.compute.runner == "dask":
+
+        def tell(share: float) -> None:
+            update_progress_artifact(bar, progress=100.0 * share)
+
+        return tasks.standardize_on_cluster(config, pa.concat_tables(parts), tell)
     done = []
     for number, part in enumerate(parts, 1):
         done.append(tasks.standardize(config, part, f"{number} of {len(parts)}"))
@@ -136,6 +190,6 @@ def show(config: DatasetConfig, summary: RebuildSummary) -> None:
         key="rebuild-reasons",
         table=[{"reason": name, "items": count} for name, count in summary.reasons.items()],
     )
-    report = open_catalog(config).root.join(REPORT)
+    report = open_catalog(config).root.child(REPORT).url
     link = report if "://" in report else Path(report).as_uri()
     create_link_artifact(key="rebuild-report", link=link, link_text="report.html")

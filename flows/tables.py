@@ -13,7 +13,10 @@ from rich.table import Table
 from flows import traffic
 
 if TYPE_CHECKING:
-    from flows.demo import DemoOutcome
+    from curation.scorers import Scorer
+    from flows.demo import DemoLoop, DemoOutcome
+    from flows.models import ModelSummary
+    from flows.rank import RankSummary
     from flows.rebuild import RebuildSummary
     from flows.runs import RunSummary
 
@@ -54,6 +57,8 @@ def show_rebuild(summary: RebuildSummary, report: str) -> None:
     console.print(table)
     if summary.reasons:
         show_counts("Reasons", summary.reasons)
+    for note in summary.notes:
+        console.print(f"[yellow]{escape(note)}[/]", soft_wrap=True)
     console.print(f"build {summary.build}, {summary.seconds:.1f} s")
     console.print(f"report: {escape(_link(report))}", soft_wrap=True)
 
@@ -91,8 +96,9 @@ def show_status(state: Mapping[str, Any]) -> None:
         counts = ", ".join(f"{build[name]:,} {name}" for name in _VERDICTS)
         console.print(f"build {build['build']} of {build['built_at']}: {counts}")
     for version in state["versions"]:
+        of = f" ({escape(version['split'])})" if version["split"] else ""
         console.print(
-            f"version {version['version']}: {version['items']:,} items, "
+            f"version {version['version']}{of}: {version['items']:,} items, "
             f"{version['shards']} shards, {version['hash'][:12]}"
         )
     if state["run"] is not None:
@@ -167,6 +173,8 @@ def _show_item(console: Console, item: Mapping[str, Any]) -> None:
             test["rule"], test["measure"], value, test["broken_if"], test["action"], style=style
         )
     console.print(table)
+    for scorer, score in item["scores"].items():
+        _show_score(console, scorer, score)
     for related in item["related"]:
         console.print(
             f"  {related['relation']} {related['item']}, distance {related['distance']:g}",
@@ -180,6 +188,17 @@ def _show_item(console: Console, item: Mapping[str, Any]) -> None:
             f"  {escape(decision['reviewer'])} said {decision['verdict']} "
             f"at {decision['decided_at']} {escape(decision.get('note', ''))}"
         )
+
+
+def _show_score(console: Console, scorer: Scorer, score: Mapping[str, Any]) -> None:
+    error, place = score["standard_error"], score["percentile"]
+    console.print(
+        f"  {scorer.called} {score['mean']:.3g}"
+        + ("" if error is None else f" ± {error:.2g}")
+        + f" by {escape(score['model'])}"
+        + ("" if place is None else f", place {place:.3g} of 100 among all that it has scored"),
+        soft_wrap=True,
+    )
 
 
 def show_runs(runs: Sequence[RunSummary], folder: str) -> None:
@@ -214,6 +233,61 @@ def show_runs(runs: Sequence[RunSummary], folder: str) -> None:
             )
 
 
+def show_ranking(summary: RankSummary) -> None:
+    """Show what a ranking came to, and where its pictures are."""
+    from flows.rank import lines_of
+
+    console = _console()
+    for ranking in summary.rankings:
+        table = Table(
+            title=f"Ranking by {ranking.scorer.called}",
+            title_justify="left",
+            box=None,
+            show_header=False,
+        )
+        table.add_column()
+        table.add_column(justify="right")
+        for name, value in lines_of(ranking):
+            table.add_row(name, escape(value))
+        console.print(table)
+        for item, why in ranking.damaged.items():
+            console.print(f"[yellow]{escape(item)} {escape(why)}[/]", soft_wrap=True)
+        for name, path in ranking.pictures.items():
+            console.print(f"{name}: {escape(_link(path))}", soft_wrap=True)
+    for note in summary.notes:
+        console.print(f"[yellow]{escape(note)}[/]", soft_wrap=True)
+    console.print(f"{summary.seconds:.1f} s; the next rebuild judges by these scores")
+
+
+def show_models(models: Sequence[ModelSummary]) -> None:
+    """Show the models that may judge, and which one does."""
+    console = _console()
+    if not models:
+        console.print("no model yet: `nonesuch train` registers one when it has come to its end")
+        return
+    table = Table(box=None)
+    for heading in ("", "model", "version", "kimg"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("size", "snapshots", "metrics"):
+        table.add_column(heading)
+    for model in models:
+        figures = ", ".join(f"{name} {value:.4g}" for name, value in model.metrics.items())
+        count = sum(map(len, model.snapshots))
+        table.add_row(
+            "[green]current[/]" if model.current else "",
+            escape(model.model),
+            str(model.version or "–"),
+            f"{model.kimg:g}",
+            f"{model.width}×{model.height}",
+            f"{count}" if model.usable else "[red]gone[/]",
+            figures or "none",
+        )
+    console.print(table)
+    for model in models:
+        if model.grid is not None:
+            console.print(f"{escape(model.model)}: {escape(_link(model.grid))}", soft_wrap=True)
+
+
 def show_demo(outcome: DemoOutcome) -> None:
     """Show what was planted and what became of it, and where to look."""
     console = _console()
@@ -234,14 +308,26 @@ def show_demo(outcome: DemoOutcome) -> None:
         f"{outcome.planted} planted defects, {outcome.caught} caught; {outcome.seconds:.1f} s"
     )
     console.print(f"version {outcome.version}: {outcome.items} items, shards: {outcome.shards}")
-    for name, place in (
-        ("pictures", outcome.pictures),
-        ("version", outcome.path),
-        ("report", outcome.report),
-    ):
+    places = {"pictures": outcome.pictures, "version": outcome.path, "report": outcome.report}
+    if outcome.loop is not None:
+        _show_round(console, outcome.loop)
+        places |= {"run": outcome.loop.run, "samples": outcome.loop.grid or "none"}
+        places |= outcome.loop.pictures
+    for name, place in places.items():
         console.print(
             f"{name}: {escape(_link(place) if name == 'report' else place)}", soft_wrap=True
         )
+
+
+def _show_round(console: Console, loop: DemoLoop) -> None:
+    decided, ranked, flagged = (
+        ", ".join(f"{name}: {count}" for name, count in counts.items())
+        for counts in (loop.decided, loop.ranked, loop.flagged)
+    )
+    console.print(
+        f"decided on the review page: {decided}; trained on {loop.kimg:g} kimg\n"
+        f"ranked by {ranked}; people would look next at {flagged}"
+    )
 
 
 def _link(path: str) -> str:

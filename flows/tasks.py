@@ -6,7 +6,7 @@ A task is a partition, never an image: Prefect costs some 50 ms a task.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -33,19 +33,28 @@ from curation.recipe import FEATURES_REVISION
 from curation.stages.judge import ItemSet, Judgement, build_id, count_verdicts, judge, load_items
 from curation.stages.members import members
 from curation.stages.relate import relate
-from curation.stages.report import write_report
+from curation.stages.report import Report, write_report
+from curation.stages.scores import Scores, current_scores, write_scores
+from curation.stages.splits import SplitConfig
 from curation.stages.standardize import (
     PartitionCounts,
+    commit,
     partitions,
     pending,
+    rows_of_killer,
     standardize_partition,
+    standardize_rows,
 )
 from data_catalog.catalog import Catalog
 from data_catalog.errors import CatalogError
+from data_catalog.models import Model
 from data_catalog.versions import REPORT, Version, publish
-from flows import progress, traffic
+from flows import density, progress, traffic
 from flows.catalog import open_catalog
+from flows.compute import open_cluster, own, pieces
 from flows.decisions import exchange_decisions
+from flows.density import Sample
+from flows.ranking import RankPart, RankPlan, Scored, plan_parts, score_part
 from flows.settings import DatasetConfig
 
 
@@ -59,11 +68,15 @@ PRIVATE: Final[dict[str, Any]] = {"dataset": {"storage_options"}, "review": True
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """One build: its id, what it counted, and whether it was there already."""
+    """One build: its id, what it counted, and whether it was there already.
+
+    `report` is there where it was made now.
+    """
 
     id: str
     summary: Mapping[str, Any]
     unchanged: bool
+    report: Report | None = None
 
 
 @task(name="ingest source", task_run_name="ingest {source.name}", cache_policy=NO_CACHE)
@@ -130,6 +143,42 @@ def standardize(config: DatasetConfig, images: pa.Table, label: str) -> Partitio
     return counts
 
 
+@task(name="standardize on the cluster", cache_policy=NO_CACHE)
+def standardize_on_cluster(
+    config: DatasetConfig, images: pa.Table, tell: Callable[[float], None]
+) -> list[PartitionCounts]:
+    """Let the workers of a cluster standardize; commit the rows of each partition as they come.
+
+    Parameters
+    ----------
+    tell
+        Called with the share that is done.
+    """
+    catalog = open_catalog(config)
+    recipe, limits = config.recipe, config.limits
+    done: list[PartitionCounts] = []
+    with (
+        progress.stage("standardize on the cluster", images.num_rows) as stage,
+        open_cluster(config.compute) as cluster,
+    ):
+        parts = [own(part) for part in partitions(images, cluster.processors)]
+        answers = cluster.map(
+            partial(standardize_rows, catalog, recipe, limits),
+            parts,
+            split=pieces,
+            give_up=partial(rows_of_killer, recipe, limits),
+        )
+        for part, rows in answers:
+            done.append(commit(catalog, rows))
+            stage.advance(part.num_rows)
+            tell(sum(counts.images for counts in done) / images.num_rows)
+        items, failed = (sum(getattr(c, name) for c in done) for name in ("items", "failed"))
+        stage.result = f"{images.num_rows} images, {items} items, {failed} failed"
+    rows_of = [{"worker": name, "partitions": n} for name, n in sorted(cluster.done.items())]
+    create_table_artifact(table=rows_of, key="cluster", description="Who standardized how much")
+    return done
+
+
 @task(name="take decisions", cache_policy=NO_CACHE)
 def take_decisions(config: DatasetConfig) -> int:
     """Bring what people said on the review page into the catalog; give how much was new."""
@@ -139,22 +188,60 @@ def take_decisions(config: DatasetConfig) -> int:
     return exchanged.to_catalog
 
 
+@task(name="find unscored", cache_policy=NO_CACHE)
+def find_unscored(config: DatasetConfig, model: Model) -> RankPlan:
+    """Find items that a model has not scored, in partitions."""
+    return plan_parts(config, model, lambda: select_items(config))
+
+
+@task(name="rank partition", cache_policy=NO_CACHE)
+def rank_partition(config: DatasetConfig, model: Model, part: RankPart, label: str) -> Scored:
+    """Score one partition, and commit its scores."""
+    with progress.stage(f"rank {label}", part.rows.num_rows) as stage:
+        scored = score_part(config, model, part, stage.advance)
+        return _commit_scores(config, scored, stage)
+
+
+def _commit_scores(config: DatasetConfig, scored: Scored, stage: progress.StageReport) -> Scored:
+    write_scores(open_catalog(config), scored.rows)
+    damaged = "".join(f"; {item} {why}" for item, why in scored.damaged.items())
+    stage.result = f"{scored.rows.num_rows} scored{damaged}"
+    return scored
+
+
+@task(name="sample partition", cache_policy=NO_CACHE)
+def sample_partition(config: DatasetConfig, rows: pa.Table, label: str) -> None:
+    """Take the features of one part of the sample that pictures will be compared with."""
+    with progress.stage(f"sample {label}", rows.num_rows) as stage:
+        damaged = density.look_at(config, rows, stage.advance)
+        stage.result = "".join(f"{item} {why}; " for item, why in damaged.items())[:-2]
+
+
+@task(name="compare partition", cache_policy=NO_CACHE)
+def compare_partition(config: DatasetConfig, sample: Sample, part: RankPart, label: str) -> Scored:
+    """Score one partition by likeness to the sample, and commit its scores."""
+    with progress.stage(f"compare {label}", part.rows.num_rows) as stage:
+        scored = density.score_density(config, sample, part, stage.advance)
+        return _commit_scores(config, scored, stage)
+
+
 @task(name="judge", cache_policy=NO_CACHE)
 def judge_items(config: DatasetConfig, selection: pa.Table) -> Build:
     """Group and judge the whole set, write the report; nothing where all is as it was."""
     catalog = open_catalog(config)
     items = load_items(catalog, config.recipe, selection)
-    build = build_id(items, selection, config.recipe, config.rules, config.duplicates)
+    scores = current_scores(catalog, config.recipe)
+    build = build_id(items, selection, config.recipe, config.rules, config.duplicates, scores)
     table = catalog.table("builds")
     known = table.read(where=pc.field("build") == build).to_pylist()
     latest = table.read(["build", "built_at"]).sort_by("built_at")["build"]
     if known and latest[-1].as_py() == build and _reports(catalog, build):
         return Build(build, json.loads(known[0]["summary"]), unchanged=True)
-    judgement = _judge(config, catalog, items)
+    judgement = _judge(config, catalog, items, scores)
     seen = pc.sum(selection["observations"]).as_py() or 0
     summary = {"seen": seen, **count_verdicts(judgement.verdicts)}
-    _commit_build(config, catalog, items, judgement, selection, build, summary)
-    return Build(build, summary, unchanged=False)
+    report = _commit_build(config, catalog, items, judgement, selection, build, summary)
+    return Build(build, summary, unchanged=False, report=report)
 
 
 def _reports(catalog: Catalog, build: str) -> bool:
@@ -165,7 +252,7 @@ def _reports(catalog: Catalog, build: str) -> bool:
     return catalog.root.exists(REPORT) and build.encode() in catalog.root.read_bytes(REPORT)
 
 
-def _judge(config: DatasetConfig, catalog: Catalog, items: ItemSet) -> Judgement:
+def _judge(config: DatasetConfig, catalog: Catalog, items: ItemSet, scores: Scores) -> Judgement:
     with progress.stage("judge") as stage:
         find_pairs = partial(
             relate,
@@ -175,7 +262,7 @@ def _judge(config: DatasetConfig, catalog: Catalog, items: ItemSet) -> Judgement
             pool=lambda: _pool(config),
             progress=stage.advance,
         )
-        judgement = judge(items, config.recipe, config.rules, config.duplicates, find_pairs)
+        judgement = judge(items, config.recipe, config.rules, config.duplicates, find_pairs, scores)
         stage.result = f"{judgement.verdicts.num_rows} items"
     return judgement
 
@@ -188,7 +275,7 @@ def _commit_build(
     selection: pa.Table,
     build: str,
     summary: Mapping[str, Any],
-) -> None:
+) -> Report:
     """Write groups, verdicts, the build's row and the report.
 
     The report is the mark that the tables are whole and of the build that is named last: it goes
@@ -196,7 +283,7 @@ def _commit_build(
     """
     built_at = datetime.now(UTC)
     with progress.stage("report") as stage:
-        page = write_report(
+        report = write_report(
             catalog,
             name=config.dataset.name,
             build=build,
@@ -222,7 +309,8 @@ def _commit_build(
     }
     table = catalog.table("builds")
     table.append(pa.Table.from_pylist([row], schema=table.schema))
-    catalog.root.write_bytes(REPORT, page.encode())
+    catalog.root.write_bytes(REPORT, report.page.encode())
+    return report
 
 
 @task(name="compact", cache_policy=NO_CACHE)
@@ -234,21 +322,33 @@ def compact_tables(config: DatasetConfig) -> None:
         catalog.table(name).compact()
 
 
-@task(name="publish version", cache_policy=NO_CACHE)
-def publish_version(config: DatasetConfig, selection: pa.Table, build: Build) -> Version:
-    """Freeze the accepted items of a build into the next version."""
-    catalog = open_catalog(config)
-    table = catalog.table("builds")
-    inverted = table.read(["inverted"], where=pc.field("build") == build.id)["inverted"][0].as_py()
+@task(name="find members", cache_policy=NO_CACHE)
+def find_members(config: DatasetConfig, selection: pa.Table) -> pa.Table:
+    """Find the accepted items of the last build, of which versions are made."""
     chosen = members(
-        catalog, config.recipe, selection, include_flagged=config.publish.include_flagged
+        open_catalog(config),
+        config.recipe,
+        selection,
+        include_flagged=config.publish.include_flagged,
     )
     if chosen.num_rows == 0:
         raise CatalogError(
             "there is nothing to publish: no item is accepted; look at the report, then change a "
             "rule or accept items by hand, or run `nonesuch rebuild` first"
         )
-    with progress.stage("publish", chosen.num_rows) as stage:
+    return chosen
+
+
+@task(name="publish version", cache_policy=NO_CACHE)
+def publish_version(
+    config: DatasetConfig, build: Build, chosen: pa.Table, split: SplitConfig | None
+) -> Version:
+    """Freeze accepted items of a build, all of them or those of a split, into the next version."""
+    catalog = open_catalog(config)
+    table = catalog.table("builds")
+    inverted = table.read(["inverted"], where=pc.field("build") == build.id)["inverted"][0].as_py()
+    name = "publish" if split is None else f"publish {split.name}"
+    with progress.stage(name, chosen.num_rows) as stage:
         told = 0
 
         def tell(done: int, _total: int) -> None:
@@ -262,6 +362,8 @@ def publish_version(config: DatasetConfig, selection: pa.Table, build: Build) ->
             recipe_id=config.recipe.id,
             manifest={
                 "dataset": config.dataset.name,
+                "split": None if split is None else split.name,
+                "filter": None if split is None else split.filter(),
                 "recipe": config.recipe.model_dump(mode="json"),
                 "inverted": inverted,
                 "format": config.recipe.format,

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType
 from typing import IO, Final
 
@@ -27,7 +27,12 @@ _GOES_ON: Final = "the same command goes on from the latest snapshot"
 _STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def run(arguments: Sequence[str], environment: Mapping[str, str], processes: int = 1) -> int:
+def run(
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    processes: int = 1,
+    heard: Callable[[signal.Signals], None] | None = None,
+) -> int:
     """Run `python -m training` to its end; a wish to stop is passed on to it, and waited for.
 
     Parameters
@@ -38,28 +43,66 @@ def run(arguments: Sequence[str], environment: Mapping[str, str], processes: int
         Added to that of this process. For secrets.
     processes
         That train together.
+    heard
+        Told of the first wish to stop.
 
     Returns
     -------
     int
         Its exit code; 128 + the signal's number where it was stopped before it had begun.
     """
-    with Team() as team:
+    with Team(heard) as team:
         team.start([sys.executable, "-m", "training", *arguments], environment, processes)
         return team.wait()
 
 
-class Team:
-    """The processes of one training. Only the first one speaks, unless another one fails."""
+@contextlib.contextmanager
+def passing_on(ask: Callable[[int], None]) -> Iterator[None]:
+    """Tell of signals to stop while the body runs; in another thread than the main one, of none."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
 
-    def __init__(self) -> None:
+    def stop(number: int, _frame: FrameType | None) -> None:
+        ask(number)
+
+    # What is ignored stays so: `nohup` lets a training outlive its terminal.
+    numbers = [n for n in _STOPPING if signal.getsignal(n) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Team:
+    """The processes of one training. Only the first one speaks, unless another one fails.
+
+    In another thread than the main one, whoever gets the signals has to pass them on by `ask`.
+
+    Parameters
+    ----------
+    heard
+        Told of the first wish to stop.
+    output
+        File that what they say is added to. None: standard error.
+    """
+
+    def __init__(
+        self,
+        heard: Callable[[signal.Signals], None] | None = None,
+        output: IO[bytes] | None = None,
+    ) -> None:
+        self._heard = heard
+        self._output = output
         self._members: list[subprocess.Popen[bytes]] = []
         self._asides: list[IO[bytes]] = []
         self._asked: signal.Signals | None = None
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Team:
-        self._stack.enter_context(self._signals())
+        self._stack.enter_context(passing_on(self.ask))
         self._stack.callback(self._end)
         return self
 
@@ -74,7 +117,8 @@ class Team:
                 subprocess.Popen(
                     command,
                     stdin=subprocess.DEVNULL,
-                    stderr=self._aside() if rank else None,
+                    stdout=self._output,
+                    stderr=self._aside() if rank else self._output,
                     env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
                     # The terminal's Ctrl-C comes to this process alone: twice would insist.
                     process_group=0,
@@ -104,15 +148,13 @@ class Team:
                 self._show_asides()
             return code
         if self._asked is not None and code == -signal.SIGTERM:
-            sys.stderr.write(
-                "stopped before there was anything to save; the same command begins anew\n"
-            )
+            self._say("stopped before there was anything to save; the same command begins anew\n")
             return 128 + self._asked
         if self._asked is not None and code == -signal.SIGINT:
-            sys.stderr.write(f"stopped before it was saved; {_GOES_ON}\n")
+            self._say(f"stopped before it was saved; {_GOES_ON}\n")
             return 128 + self._asked
         self._show_asides()
-        sys.stderr.write(
+        self._say(
             f"error: training was ended by {signal.Signals(-code).name}; if the machine was out of "
             f"memory, lower `data.workers` or `optimizer.batch_gpu`; {_GOES_ON}\n"
         )
@@ -123,7 +165,14 @@ class Team:
             aside.seek(0)
             said = aside.read().decode(errors="replace")
             if not said.startswith(_BEREAVED):
-                sys.stderr.write(said)
+                self._say(said)
+
+    def _say(self, text: str) -> None:
+        if self._output is None:
+            sys.stderr.write(text)
+        else:
+            self._output.write(text.encode())
+            self._output.flush()
 
     def _aside(self) -> IO[bytes]:
         """Where a process writes what is seen only if it fails: all say the same of a failure."""
@@ -131,24 +180,13 @@ class Team:
         self._asides.append(file)
         return file
 
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        # What is ignored stays so: `nohup` lets a training outlive its terminal.
-        numbers = [n for n in _STOPPING if signal.getsignal(n) is not signal.SIG_IGN]
-        before = {number: signal.signal(number, self._stop) for number in numbers}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _stop(self, number: int, _frame: FrameType | None) -> None:
-        """Ask to save and end; a second Ctrl-C insists."""
+    def ask(self, number: int) -> None:
+        """Ask to save and end, in the name of a signal; a second Ctrl-C insists."""
         insists = self._asked is not None and number == signal.SIGINT
-        self._asked = self._asked or signal.Signals(number)
+        if self._asked is None:
+            self._asked = signal.Signals(number)
+            if self._heard is not None:
+                self._heard(self._asked)
         self._tell(signal.SIGINT if insists else signal.SIGTERM)
 
     def _tell(self, number: signal.Signals) -> None:

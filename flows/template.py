@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Set
 from typing import Any, Final
 
@@ -144,6 +145,32 @@ def render(name: str, root: str, place: str, *, web: Mapping[str, Any] | None = 
         "\n".join(["[run]", *_keys(Running(), commented=True)]),
     ]
     return "\n\n".join(part.rstrip() for part in parts) + "\n"
+
+
+def with_settings(text: str, settings: Mapping[str, Any]) -> str:
+    """Set keys in the text of a configuration that `render` has written.
+
+    Parameters
+    ----------
+    settings : mapping
+        Values by `section.key`, such as `train.run.seed`.
+
+    Raises
+    ------
+    KeyError
+        If there is no such line.
+    """
+    left, section, lines = dict(settings), "", []
+    for line in text.splitlines():
+        if head := re.match(r"(?:# )?\[+([\w.]+)\]+", line):
+            section = head[1]
+        elif (key := re.match(r"(?:# )?(\w+) = ", line)) and f"{section}.{key[1]}" in left:
+            _, mark, comment = line.partition("  # ")
+            line = f"{key[1]} = {_toml(left.pop(f'{section}.{key[1]}'))}{mark}{comment}"
+        lines.append(line)
+    if left:
+        raise KeyError(f"no line of the template sets {', '.join(left)}")
+    return "\n".join(lines) + "\n"
 
 
 def _keys(section: BaseModel, *, commented: bool) -> Iterator[str]:

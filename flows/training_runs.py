@@ -10,10 +10,11 @@ import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
+from signal import Signals
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -23,6 +24,7 @@ from data_catalog.errors import VersionNotFoundError
 from data_catalog.versions import Version, load_version
 from flows import team
 from flows.catalog import open_catalog
+from flows.finish import finish
 from flows.runs import RunSummary, models_folder, run_folder, summary_of
 from flows.settings import DatasetConfig
 from training.command import STORAGE_OPTIONS, nested, parse_setting
@@ -49,6 +51,7 @@ class TrainOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: int | None = Field(None, ge=0, description="0 is the newest")
+    split: str | None = Field(None, description="that the version is of; none: the whole set")
     preset: str | None = None
     run: str | None = Field(None, description="name of the run, or path of its folder")
     gpus: int | None = Field(None, ge=0)
@@ -70,12 +73,16 @@ class Start:
         With the secrets.
     processes : int
         That train together.
+    version, version_hash
+        That is trained on; 0 and empty where nothing is trained.
     """
 
     run: Path
     arguments: tuple[str, ...]
     environment: Mapping[str, str] = field(repr=False)
     processes: int
+    version: int = 0
+    version_hash: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +96,8 @@ class _Saved:
 def train_run(config: DatasetConfig, options: TrainOptions) -> RunSummary:
     """Train, or go on, until the end or a signal to stop; see `run.json` for which it was.
 
+    A run that has come to its end may judge from then on: see `flows.models.register_run`.
+
     Raises
     ------
     SetupError, ConfigError, CatalogError
@@ -97,7 +106,25 @@ def train_run(config: DatasetConfig, options: TrainOptions) -> RunSummary:
         If it failed.
     """
     start = plan(config, options)
-    code = team.run(start.arguments, start.environment, start.processes)
+    summary = run_start(start)
+    finish(config, [start.run])
+    return summary
+
+
+def run_start(start: Start, heard: Callable[[Signals], None] | None = None) -> RunSummary:
+    """Do what `plan` has said.
+
+    Parameters
+    ----------
+    heard
+        Told of the first wish to stop; the training saves and ends then.
+
+    Raises
+    ------
+    EndedError
+        If it failed.
+    """
+    code = team.run(start.arguments, start.environment, start.processes, heard)
     if code:
         raise EndedError(start.run, code)
     return summary_of(read_run(start.run))
@@ -143,12 +170,13 @@ def fold_options(config: DatasetConfig, options: TrainOptions, k: int) -> list[T
     models = models_folder(config, catalog)
     preset, name, number = _asked(config, options)
     if name is None:
-        name = f"v{load_version(catalog, number or None).version}-{preset}"
+        newest = load_version(catalog, number or None, split=options.split)
+        name = f"v{newest.version}-{preset}"
     runs = [(run_folder(models, run), fold) for run, fold in fold_plan(name, k)]
     if number is None:  # what was begun goes on with its version
         known = (_read_saved(run) for run, _ in runs)
         number = next((saved.facts.version for saved in known if saved is not None), None)
-    version = load_version(catalog, number or None).version
+    version = load_version(catalog, number or None, split=options.split).version
     return [
         options.model_copy(
             update={
@@ -179,7 +207,7 @@ def plan(config: DatasetConfig, options: TrainOptions) -> Start:
     settings = {**config.train.settings(), **options.settings}
     preset, name, number = _asked(config, options)
     if name is None:
-        version = load_version(catalog, number or None)
+        version = load_version(catalog, number or None, split=options.split)
         run = models / f"v{version.version}-{preset}{_fold_suffix(settings)}"
         saved = _read_saved(run)
     else:
@@ -187,7 +215,7 @@ def plan(config: DatasetConfig, options: TrainOptions) -> Start:
         saved = _read_saved(run)
         if number is None and saved is not None:  # a newer version does not end it
             number = saved.facts.version
-        version = load_version(catalog, number or None)
+        version = load_version(catalog, number or None, split=options.split)
     gpus = config.train.gpus if options.gpus is None else options.gpus
     processes = count_processes(gpus, _device(settings, preset, saved))
     if saved is None:
@@ -200,7 +228,8 @@ def plan(config: DatasetConfig, options: TrainOptions) -> Start:
     transfer = _transfer_from(options.transfer or config.train.transfer, models)
     arguments += ["--transfer", str(transfer)] if transfer is not None else []
     arguments += _cache(config)
-    return Start(run, tuple(arguments), secrets_of(catalog), processes)
+    secrets = secrets_of(catalog)
+    return Start(run, tuple(arguments), secrets, processes, version.version, version.hash)
 
 
 def _transfer_from(source: Path | None, models: Path) -> Path | None:
@@ -298,7 +327,9 @@ def _require_packages() -> None:
 
 def _asked(config: DatasetConfig, options: TrainOptions) -> tuple[str, str | None, int | None]:
     """Give preset, run and version that are asked for."""
-    number = config.train.version if options.version is None else options.version
+    number = options.version
+    if number is None and options.split is None:
+        number = config.train.version
     preset = options.preset or config.train.preset
     return preset, options.run or config.train.name, number
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import settings
 from numpy.typing import NDArray
+
+from tests.object_store import ObjectStore, object_store
 
 # Pure tests must not start a Prefect server by accident; flow tests start one on purpose.
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_ENABLED", "false")
@@ -45,3 +48,10 @@ def real_photographs() -> list[Path]:
     if not folder.is_dir():
         pytest.skip(f"no real photographs at {folder}; set NONESUCH_REAL_DATA to their folder")
     return sorted(folder.glob("*.jpg"))
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
+    """A real object store; started by the first test that needs it."""
+    with object_store(tmp_path_factory.mktemp("s3")) as store:
+        yield store

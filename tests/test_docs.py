@@ -142,7 +142,12 @@ def test_every_rule_is_documented_with_its_defaults(rule: Rule) -> None:
     row = f"| `{rule.reason}` | {bounds or '–'} | `{rule.action}` |"
     assert row in section(read("configuration.md"), "[rules]")
     page = read("rules.md")
-    tables = section(page, "Rules on one picture") + section(page, "Copies and colourways")
+    headings = (
+        "Rules on one picture",
+        "Copies and colourways",
+        "Rules on scores",
+    )
+    tables = "".join(section(page, heading) for heading in headings)
     row = next(line for line in tables.splitlines() if line.startswith(f"| `{rule.reason}` |"))
     for name in rule.bounds:
         assert f"`{name}`" in row

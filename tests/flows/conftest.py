@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.flows.serving import Server, serve
 from tests.flows.world import Outcome, World
 
 
@@ -31,6 +32,13 @@ def prefect_server() -> Iterator[str]:
         temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
     ):
         yield str(PREFECT_API_URL.value())
+
+
+@pytest.fixture(scope="session")
+def loop_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server as `nonesuch up` has one, with schedules and automations."""
+    with serve(tmp_path_factory.mktemp("prefect")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -191,7 +191,9 @@ def test_rebuild_and_publish_end_with_the_promised_json(world: World) -> None:
     outcome = world.run("publish", "--json")
     assert outcome.code == 0, outcome.err
     (line,) = outcome.out.splitlines()
-    assert set(json.loads(line)) == {"version", "hash", "items", "shards"}
+    one = {"version", "split", "hash", "items", "shards"}
+    assert set(json.loads(line)) == {*one, "versions", "in_several", "in_none"}
+    assert set(outcome.json["versions"][0]) == one
     assert outcome.json["items"] == 3
 
 

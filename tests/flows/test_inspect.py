@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
 import pytest
@@ -9,7 +10,9 @@ import pytest
 from data_catalog.errors import CatalogError
 from data_catalog.forgetting import forget
 from flows.inspect import decide, find_image, status, why
+from flows.tables import show_why
 from review_ui.errors import ExchangeError
+from tests.flows.test_rebuild import score
 from tests.flows.world import World, fill
 
 pytestmark = pytest.mark.xdist_group("prefect")
@@ -36,7 +39,7 @@ def test_status_tells_the_last_build_and_versions(world: World) -> None:
     assert state["build"]["build"] == summary.build
     assert (state["build"]["accepted"], state["build"]["failed"]) == (3, 1)
     assert state["versions"] == [
-        {"version": 1, "items": 3, "shards": 1, "hash": version.hash},
+        {"version": 1, "split": None, "items": 3, "shards": 1, "hash": version.hash},
     ]
     assert (state["images"], state["decisions"], state["forgotten"]) == (2, 1, 1)
     (source,) = state["sources"]
@@ -110,6 +113,46 @@ def test_why_tells_everything(world: World) -> None:
     }
     assert [d["reviewer"] for d in item["decisions"]] == ["ann"]
     assert item["features"]["format"] == "JPEG"
+
+
+def test_why_tells_the_score_and_the_place(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.raw["rank"] = {"on_rebuild": False}
+    fill(world.images, range(2))
+    world.rebuild()
+    (item,) = why(world.config(), "0000.jpg")["items"]
+    assert item["scores"] == {}
+    (test,) = [test for test in item["tests"] if test["rule"] == "low_d_score"]
+    assert (test["value"], test["broken"]) == (None, False)
+
+    score(world, {"0000.jpg": -1.5, "0001.jpg": 2.0})
+    rules = {"low_d_score": {"min_percentile": 30.0}, "high_d_score": {"action": "off"}}
+    world.rebuild(rules=rules)
+    known = why(world.config(rules=rules), "0000.jpg")
+    (item,) = known["items"]
+    (found,) = item["scores"].items()
+    assert found[0] == "discriminator"
+    assert {name: found[1][name] for name in ("model", "mean", "percentile")} == {
+        "model": "m@1",
+        "mean": -1.5,
+        "percentile": 25.0,
+    }
+    assert found[1]["place"] == 25.0
+    assert [test for test in item["tests"] if "d_score" in test["rule"]] == [
+        {
+            "rule": "low_d_score",
+            "measure": "d_percentile",
+            "value": 25.0,
+            "broken_if": "< 30",
+            "broken": True,
+            "action": "flag",
+        }
+    ]
+    show_why(known)
+    said = capsys.readouterr().out
+    assert "D score -1.5 by m@1, place 25 of 100 among all that it has scored" in said
+    assert json.loads(json.dumps(known))["items"][0]["scores"]["discriminator"]["model"] == "m@1"
 
 
 def test_why_names_the_copy_that_is_kept(world: World) -> None:

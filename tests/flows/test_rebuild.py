@@ -8,14 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 
+from curation.stages.scores import finish_scores, write_scores
 from curation.synthetic import encode
 from data_catalog.errors import CatalogError, ConflictError
 from data_catalog.garbage import collect
+from data_catalog.models import find, register
+from data_catalog.tables import Table
 from data_catalog.versions import list_versions, read_members, verify
+from flows.inspect import why
 from tests.curation.faces import draw_face
+from tests.data_catalog.test_models import model
 from tests.flows.world import World, fill, product
 
 pytestmark = pytest.mark.xdist_group("prefect")
@@ -284,6 +290,68 @@ def test_what_a_rule_rejects_takes_no_copy_with_it(world: World) -> None:
     world.rebuild(rules=odd)
     assert world.verdicts()["tall.jpg"] == ("rejected", ("odd_aspect",))
     assert world.verdicts()["less.jpg"] == ("accepted", ())
+
+
+# ---- By the scores of a discriminator. -----------------------------------------------------------
+
+
+def score(world: World, means: dict[str, float], name: str = "m@1") -> None:
+    """Let a model score the pictures at these places, and make it the current one."""
+    recipe = world.config().recipe
+    rows = [
+        {"item_id": world.image_id(place), "recipe": recipe.id, "model": name, "mean": mean}
+        for place, mean in means.items()
+    ]
+    write_scores(world.catalog, pa.Table.from_pylist(rows))
+    finish_scores(world.catalog, recipe, name)
+    register(world.catalog, model(name, recipe=recipe.id))
+
+
+def test_a_set_is_judged_again_when_its_scores_are_others(world: World) -> None:
+    world.raw["rank"] = {"on_rebuild": False}
+    half: dict[str, Any] = {"rules": {"low_d_score": {"min_percentile": 40.0}}}
+    fill(world.images, range(4))
+    before = world.rebuild(**half)
+    assert (before.accepted, before.flagged) == (4, 0)
+    report = world.folder / "catalog" / "report.html"
+    assert "discriminator</dt>" not in report.read_text()
+
+    score(world, {"0000.jpg": 1.0, "0001.jpg": 2.0, "0002.jpg": 3.0, "0003.jpg": 4.0})
+    first = world.rebuild(**half)
+    assert first.reasons == {"low_d_score": 2}
+    assert world.verdicts()["0001.jpg"] == ("flagged", ("low_d_score",))
+    assert "<dt>discriminator</dt><dd>m@1</dd>" in report.read_text()
+    # The same scores: nothing is written, and the answer is the same.
+    versions = world.versions()
+    assert world.rebuild(**half).build == first.build
+    assert world.versions() == versions
+
+    world.decide("0000.jpg", "accepted")
+    world.decide("0001.jpg", "rejected")
+    world.rebuild(**half)
+    # The next model likes none of the two, nor 0002.jpg: only that is asked about.
+    score(world, {"0000.jpg": 1.0, "0001.jpg": 3.0, "0002.jpg": 2.0, "0003.jpg": 4.0}, "n@1")
+    second = world.rebuild(**half)
+    assert (second.accepted, second.rejected, second.flagged) == (2, 1, 1)
+    assert world.verdicts()["0002.jpg"] == ("flagged", ("low_d_score",))
+    assert world.verdicts()["0000.jpg"] == ("accepted", ("low_d_score", "decided"))
+    # Back to the first one.
+    register(world.catalog, find(world.catalog, "m@1"))
+    assert world.rebuild(**half).flagged == 0
+
+
+def test_a_catalog_from_before_there_were_scores_goes_on(world: World) -> None:
+    world.raw["rank"] = {"on_rebuild": False}
+    fill(world.images, range(2))
+    first = world.rebuild()
+    now = world.catalog.table("verdicts")
+    rows = now.read().drop_columns(["d_percentile"])
+    Table("verdicts", rows.schema, now.url).replace(rows)
+    assert world.rebuild().build == first.build
+    assert why(world.config(), "0000.jpg")["items"][0]["verdict"] == "accepted"
+    score(world, {"0000.jpg": 1.0, "0001.jpg": 2.0})
+    assert world.rebuild().build != first.build
+    assert sorted(world.table("verdicts")["d_percentile"].to_pylist()) == [25.0, 75.0]
 
 
 # ---- Takedown, writers at once, garbage. ---------------------------------------------------------

@@ -29,6 +29,7 @@ from flows.pipeline import CatalogPipeline, make_feed
 from flows.settings import ConfigError
 from review_ui.desk import Desk, open_desk
 from review_ui.errors import NotFoundError, StoreError
+from review_ui.loop import Options
 from review_ui.store import exchange, queues
 from review_ui.store.database import open_database
 from review_ui.store.deciding import Decision, Outcome, Submission, states_of
@@ -350,9 +351,9 @@ def test_the_command_serves_publishes_and_ends_in_good_order(world: World) -> No
     wait_for(lambda: client.get("/api/queues").json["sync"]["state"] == "ready")
     sent = {"uuid": str(uuid.uuid4()), "item": item, "verdict": "rejected"}
     assert client.post("/api/decisions", {"decisions": [sent]}).status == 200
-    assert client.post("/api/publish", {}).status == 202
-    wait_for(lambda: client.get("/api/publish").json["state"] != "running")
-    state = client.get("/api/publish").json
+    assert client.post("/api/jobs/publish", {}).status == 202
+    wait_for(lambda: client.get("/api/jobs/publish").json["state"] != "running")
+    state = client.get("/api/jobs/publish").json
     assert (state["state"], state["version"], state["items"]) == ("done", 1, 2), state
     assert client.get(state["report"]).status == 200
     process.popen.send_signal(signal.SIGTERM)
@@ -415,9 +416,9 @@ def test_a_failed_publish_says_why(world: World, monkeypatch: pytest.MonkeyPatch
     world.write_config()
     with at_desk(world) as desk:
         say(desk, world.image_id("0000.jpg"), "rejected")
-        desk.publishing.start()
-        wait_for(lambda: desk.publishing.state().state != "running")
-        state = desk.publishing.state()
+        desk.jobs.start("publish", Options(), "ann")
+        wait_for(lambda: desk.jobs.state("publish").state != "running")
+        state = desk.jobs.state("publish")
     assert state.state == "failed"
     assert "nothing to publish" in state.message
 

@@ -20,7 +20,7 @@ from flows.loop_settings import LoopConfig, Schedules, ServerConfig
 from flows.rank_settings import RankConfig
 from flows.settings import Dataset, DatasetConfig, Publishing, Running, parse_text
 from flows.split_settings import MatrixConfig, SplitConfig
-from flows.template import render
+from flows.template import render, with_settings
 from flows.train_settings import SETTINGS, TrainConfig
 from review_ui.settings import ReviewConfig
 
@@ -86,6 +86,22 @@ def test_every_parameter_of_every_rule_is_shown() -> None:
         (line,) = re.findall(rf"^{name} = {{(.*)}}  # .+$", TEXT, re.M)
         shown = set(re.findall(r"(\w+) = ", line))
         assert shown == set(type(getattr(Rules(), name)).model_fields)
+
+
+def test_keys_can_be_set() -> None:
+    chosen = {
+        "recipe.width": 48,
+        "rules.upscaled": {"max_factor": 0.25, "action": "flag"},
+        "train.preset": "tiny",
+        "train.run.total_kimg": 3.0,
+    }
+    config = of(with_settings(TEXT, chosen))
+    assert (config.recipe.width, config.recipe.height) == (48, 512)
+    assert config.rules.upscaled.max_factor == 0.25
+    assert config.train.preset == "tiny"
+    assert config.train.settings() == {"run.total_kimg": 3.0}
+    with pytest.raises(KeyError, match=r"recipe\.widht"):
+        with_settings(TEXT, {"recipe.widht": 48})
 
 
 def test_every_key_says_what_it_means() -> None:

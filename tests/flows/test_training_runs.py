@@ -228,6 +228,27 @@ def test_versions_that_are_not_there_are_named(published: Path, tmp_path: Path) 
         plan(config_in(tmp_path), TrainOptions())
 
 
+def test_the_newest_version_of_a_split_is_trained_on(tmp_path: Path) -> None:
+    for number, split in enumerate(("pov", "rest", "pov")):
+        publish_pictures(tmp_path / "catalog", first=20 * number, split=split)
+    config = config_in(tmp_path, {**TRAIN, "version": 2})
+    assert plan(config, TrainOptions(split="pov")).run.name == "v3-tiny"
+    assert plan(config, TrainOptions(split="pov", version=1)).run.name == "v1-tiny"
+    assert plan(config, TrainOptions()).run.name == "v2-tiny"  # as the configuration says
+    folds = fold_options(config, TrainOptions(split="rest"), 2)
+    assert [options.version for options in folds] == [2, 2]
+    with pytest.raises(VersionNotFoundError, match=r"version 2 of .* is of the split 'rest'"):
+        plan(config, TrainOptions(split="pov", version=2))
+    with pytest.raises(VersionNotFoundError, match=r"only of splits \(the split 'pov': 1, 3; the "):
+        plan(config_in(tmp_path), TrainOptions())
+    # A run goes on with its version; asked for another split, it is refused.
+    begin(tmp_path / "catalog/models/mine", 1)
+    start = plan(config_in(tmp_path), TrainOptions(run="mine", split="pov"))
+    assert start.arguments[0] == str(tmp_path / "catalog/versions/1")
+    with pytest.raises(VersionNotFoundError, match="is of the split 'pov', not of the split 're"):
+        plan(config_in(tmp_path), TrainOptions(run="mine", split="rest"))
+
+
 def test_more_gpus_than_there_are_are_refused() -> None:
     with pytest.raises(SetupError, match=r"99 GPUs are asked for, PyTorch finds \d+ here; use `--"):
         training_runs.count_processes(99, "auto")

@@ -37,7 +37,9 @@ TRAIN: Final[dict[str, Any]] = {
 OPTIONS: Final = {"key": "anna", "secret": "TOPSECRET"}
 
 
-def publish_pictures(root: Path, count: int = 16, first: int = 0) -> Version:
+def publish_pictures(
+    root: Path, count: int = 16, first: int = 0, split: str | None = None
+) -> Version:
     """Publish noise, without any of the steps that come before."""
     catalog = Catalog(root)
     members = []
@@ -60,9 +62,8 @@ def publish_pictures(root: Path, count: int = 16, first: int = 0) -> Version:
                     "standard_hash": blake3(data).hexdigest(),
                 }
             )
-    return publish(
-        catalog, pa.Table.from_pylist(members), recipe_id=RECIPE, manifest=MANIFEST, build="test"
-    )
+    table, manifest = pa.Table.from_pylist(members), {**MANIFEST, "split": split}
+    return publish(catalog, table, recipe_id=RECIPE, manifest=manifest, build="test")
 
 
 def world_in(folder: Path) -> World:

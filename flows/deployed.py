@@ -1,0 +1,336 @@
+"""The flows that deployments run: told where the configuration is, they read it and do the work.
+
+Prefect's database gets the path of the configuration, never what is in it: it may hold secrets.
+
+Prefect reads parameters and results of flows off their annotations, so all of these are imported
+when the module is: with one that is not, no parameter would be checked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from prefect import flow, get_run_logger, runtime
+from prefect.client.schemas.objects import State
+from prefect.concurrency.sync import concurrency
+from prefect.states import Completed
+from pydantic import BaseModel, ConfigDict, Field
+
+from data_catalog.errors import ConflictError
+from flows import loop, loop_notes, progress
+from flows.catalog import open_catalog
+from flows.finish import finish
+from flows.settings import DatasetConfig, load
+from flows.training_runs import EndedError, Start, TrainOptions, plan, run_start
+from training.errors import SetupError
+from training.runs.record import RunRecord, read_run
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import FlowRun
+
+    from data_catalog.catalog import Catalog
+    from flows.runs import RunSummary
+
+Wait = Annotated[
+    float, Field(ge=0, description="seconds to wait for the dataset, where others work on it")
+]
+
+WAIT: Final = 3600.0
+
+_LOOK_EVERY: Final = 2.0  # seconds
+_REFUSED: Final = 2  # exit code of a training that does not begin with such settings
+
+
+class Published(BaseModel):
+    """A version that was published, as an event tells of it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: int = Field(ge=1)
+    hash: str = Field(min_length=1)
+
+
+def _called() -> str:
+    """Name a run: what it does, to which dataset."""
+    return f"{runtime.flow_run.flow_name} {runtime.deployment.name or ''}".strip()
+
+
+@flow(name="rebuild", flow_run_name=_called, description="Bring the catalog up to date.")
+def rebuild(config_file: str, wait: Wait = WAIT) -> BaseModel:
+    """Bring the catalog up to date with its sources, judge it, write the report."""
+    from flows.rebuild import rebuild as work
+
+    config = load(config_file)
+    with _told(), _alone(config, "rebuild", wait):
+        return work.fn(config)
+
+
+@flow(name="publish", flow_run_name=_called, description="Freeze what is accepted.")
+def publish(
+    config_file: str,
+    splits: Annotated[list[str], Field(description="none: all that are configured")] = [],  # noqa: B006
+    whole: Annotated[bool, Field(description="the whole set besides splits")] = False,
+    wait: Wait = WAIT,
+) -> BaseModel:
+    """Freeze what is accepted into a version, or into one for each split."""
+    from flows.publish import publish as work
+
+    config = load(config_file)
+    with _told(), _alone(config, "publish", wait):
+        return work.fn(config, splits, whole)
+
+
+@flow(name="rank", flow_run_name=_called, description="Let a trained network judge all items.")
+def rank(
+    config_file: str,
+    model: Annotated[str | None, Field(description="without it, the current one")] = None,
+    wait: Wait = WAIT,
+) -> BaseModel:
+    """Score all items that the model has not scored yet, and judge by it what people see next."""
+    from flows.rank import rank as work
+    from flows.rebuild import judge_again
+
+    config = load(config_file)
+    with _told(), _alone(config, "rank", wait):
+        summary = work.fn(config, model)
+        judge_again(config)
+    return summary
+
+
+@flow(name="reconcile", flow_run_name=_called, description="Start what is due and does not run.")
+def reconcile(config_file: str) -> list[str]:
+    """Start what is due, whatever became of the events about it."""
+    from flows.reconcile import reconcile as work
+
+    return work(load(config_file))
+
+
+def _give_up(flow: Any, flow_run: FlowRun, state: State) -> None:
+    """Leave a training that a person has cancelled as it is; one that was shut down goes on.
+
+    What Prefect knew of the run before tells them apart: `state` is the same for both.
+    """
+    before = flow_run.state
+    if before is None or not (before.is_cancelling() or before.is_cancelled()):
+        return
+    catalog = open_catalog(load(flow_run.parameters["config_file"]))
+    for begun in loop_notes.read_begun(catalog):
+        if begun.flow_run == str(flow_run.id):
+            loop_notes.take_out(catalog, begun.run)
+            why = f"the training was cancelled by hand; `nonesuch train --run {_name(begun)}`"
+            loop_notes.note_declined(catalog, begun.version, begun.version_hash, why, "person")
+
+
+@flow(
+    name="train",
+    flow_run_name=_called,
+    description="Train on a published version, or go on.",
+    on_cancellation=[_give_up],
+)
+def train(
+    config_file: str,
+    version: Annotated[int | None, Field(ge=0, description="0 is the newest")] = None,
+    split: Annotated[str | None, Field(description="that the version is of")] = None,
+    preset: Annotated[str | None, Field(description="settings to start from")] = None,
+    run: Annotated[str | None, Field(description="one that is there goes on")] = None,
+    gpus: Annotated[int | None, Field(ge=0, description="0 is all there are")] = None,
+    transfer: Annotated[Path | None, Field(description="run to take weights from")] = None,
+    settings: Annotated[dict[str, Any], Field(description="by `section.key`")] = {},  # noqa: B006
+    published: Annotated[
+        Published | None, Field(description="train it if it is due; nothing else counts then")
+    ] = None,
+) -> BaseModel | State:
+    """Train as a person asks, or the version of an event if it is due."""
+    config = load(config_file)
+    catalog = open_catalog(config)
+    if published is None:
+        options = TrainOptions(
+            version=version,
+            split=split,
+            preset=preset,
+            run=run,
+            gpus=gpus,
+            transfer=transfer,
+            settings=settings,
+        )
+    else:
+        found = loop.survey(config)
+        loop.note(catalog, found)
+        item = found.training(published.hash)
+        if item is None:
+            return Completed(message=_not_due(found, published))
+        get_run_logger().info("%s", item.why)
+        options = item.options
+    return _train(config, catalog, options, published)
+
+
+def _train(
+    config: DatasetConfig, catalog: Catalog, options: TrainOptions, published: Published | None
+) -> RunSummary:
+    """Train, with a note of it for as long as it has not ended in good order."""
+    from flows.artifacts import show_end, watching
+
+    start = _planned(config, catalog, options, published)
+    begun = _begin(catalog, start, options)
+    heard: list[signal.Signals] = []
+    try:
+        with watching(start.run):
+            summary = run_start(start, heard.append)
+    except EndedError as error:
+        _stop_if_asked(catalog, begun, heard)
+        why = _reason_of(start.run, error)
+        if why is not None:  # else it died, and goes on
+            loop_notes.note_declined(catalog, begun.version, begun.version_hash, why, "failure")
+            loop_notes.take_out(catalog, begun.run)
+        raise
+    if summary.status == "stopped":
+        _stop_if_asked(catalog, begun, heard)
+    finish(config, [start.run])
+    loop_notes.take_out(catalog, begun.run)
+    show_end(summary)
+    return summary
+
+
+def _planned(
+    config: DatasetConfig, catalog: Catalog, options: TrainOptions, published: Published | None
+) -> Start:
+    """Plan; a version that the loop cannot even begin to train is not tried again by itself."""
+    try:
+        return plan(config, options)
+    except Exception as error:
+        if published is not None:
+            why = f"it cannot be trained: {error}"
+            loop_notes.note_declined(catalog, published.version, published.hash, why, "failure")
+        raise
+
+
+def _begin(catalog: Catalog, start: Start, options: TrainOptions) -> loop_notes.Begun:
+    """Write down that a training begins, or goes on."""
+    known = loop_notes.find_begun(catalog, str(start.run))
+    record = _record_of(start.run)
+    reached = 0 if record is None else record.cur_nimg
+    died = known is not None and not known.asked and reached <= known.cur_nimg
+    begun = loop_notes.Begun(
+        run=str(start.run),
+        version=start.version,
+        version_hash=start.version_hash,
+        # By the time that it goes on, there may be a newer version.
+        options=options.model_copy(update={"version": start.version, "run": str(start.run)}),
+        flow_run=runtime.flow_run.id,
+        at=datetime.now(UTC).replace(microsecond=0),
+        cur_nimg=reached,
+        deaths=known.deaths + 1 if known is not None and died else 0,
+    )
+    loop_notes.note_begun(catalog, begun)
+    loop_notes.forget_declined(catalog, start.version_hash)
+    return begun
+
+
+def _stop_if_asked(catalog: Catalog, begun: loop_notes.Begun, heard: list[signal.Signals]) -> None:
+    """Hand a wish to stop on to Prefect, now that the training has ended for it."""
+    if heard:
+        loop_notes.note_begun(catalog, begun.model_copy(update={"asked": True}))
+        signal.raise_signal(heard[0])
+
+
+def _reason_of(run: Path, error: EndedError) -> str | None:
+    """Give why a training failed, in its own words; None where it died without any."""
+    record = _record_of(run)
+    if record is not None and record.status == "failed":
+        return f"run {run.name}: {record.reason}"
+    return f"run {run.name} was refused: {error}" if error.code == _REFUSED else None
+
+
+def _record_of(run: Path) -> RunRecord | None:
+    try:
+        return read_run(run)
+    except SetupError:
+        return None
+
+
+def _not_due(found: loop.Survey, published: Published) -> str:
+    state = found.of(published.hash)
+    if state is None:
+        return f"version {published.version} is not trained: there is a newer one, or it is gone"
+    return f"version {published.version} is not trained, it is {state.standing}: {state.why}"
+
+
+def _name(begun: loop_notes.Begun) -> str:
+    return Path(begun.run).name
+
+
+class _Logged(progress.Lines):
+    """Progress as lines of the run's log, which Prefect's page shows."""
+
+    def _print(self, line: str) -> None:
+        get_run_logger().info("%s", line)
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    with progress.watch(_Logged()):
+        yield
+
+
+@contextlib.contextmanager
+def _alone(config: DatasetConfig, purpose: str, wait: float) -> Iterator[None]:
+    """Be the only one at work on the dataset, after a wait if need be.
+
+    Raises
+    ------
+    ConflictError
+        If it is still in use after `wait` seconds: names who holds it.
+    """
+    catalog = open_catalog(config)
+    with contextlib.ExitStack() as stack:
+        if catalog.root.is_local:
+            stack.enter_context(_locked(catalog, purpose, wait))
+        else:
+            stack.enter_context(_limited(config, wait))
+        yield
+
+
+@contextlib.contextmanager
+def _locked(catalog: Catalog, purpose: str, wait: float) -> Iterator[None]:
+    """Take the root's lock, which counts for the command line, too, and is freed by a death."""
+    until = time.monotonic() + wait
+    told = ""
+    with contextlib.ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(catalog.lock(purpose))
+                break
+            except ConflictError as error:
+                if time.monotonic() >= until:
+                    raise
+                if str(error) != told:
+                    told = str(error)
+                    get_run_logger().info("waiting for %g s at most: %s", wait, told)
+                time.sleep(_LOOK_EVERY)
+        yield
+
+
+@contextlib.contextmanager
+def _limited(config: DatasetConfig, wait: float) -> Iterator[None]:
+    """Take the dataset's slot at the server: object stores have no locks."""
+    name = limit_name(config.dataset.name)
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(concurrency(name, timeout_seconds=wait, strict=True))
+        except TimeoutError as error:
+            raise ConflictError(
+                f"{config.dataset.root} is in use: another run of this server works on it, see the "
+                f"concurrency limit {name!r}; wait until it ends, then start this one again"
+            ) from error
+        yield
+
+
+def limit_name(dataset: str) -> str:
+    """Give the name of the concurrency limit of a dataset."""
+    return f"nonesuch-{dataset}"

@@ -1,0 +1,81 @@
+"""Where the Prefect server of a dataset is, if one runs. Without Prefect."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from flows.settings import DatasetConfig
+
+FILE: Final = "server.json"
+API: Final = "PREFECT_API_URL"
+
+SETTINGS: Final = {
+    # Leases kept in memory are lost with the server, and each run that holds one ends for it.
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": (
+        "prefect.server.concurrency.lease_storage.filesystem"
+    ),
+    # Runs that wait for their turn ask this often, each time with a row in the database.
+    "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "15",
+}
+"""What the environment of a server should hold, besides what the user has set."""
+
+
+def find_server(config: DatasetConfig) -> str | None:
+    """Give the address of the API of the server that `nonesuch up` runs; None where none does."""
+    return _announced(_home(config) / FILE)
+
+
+def api_of(config: DatasetConfig) -> str | None:
+    """Give the address of the API to use: the environment's, else that of `find_server`."""
+    return os.environ.get(API) or find_server(config)
+
+
+@contextlib.contextmanager
+def announced(config: DatasetConfig, api: str) -> Iterator[None]:
+    """Let others find the server while the body runs; this process runs it."""
+    file = _home(config) / FILE
+    partial = file.with_name(f"{FILE}.{os.getpid()}.part")
+    partial.write_text(json.dumps({"api": api, "pid": os.getpid()}), encoding="utf-8")
+    partial.replace(file)
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def page_of(api: str) -> str:
+    """Give the address of Prefect's page of an API."""
+    return api.rstrip("/").removesuffix("/api")
+
+
+def _home(config: DatasetConfig) -> Path:
+    home = config.server.home
+    assert home is not None, "a configuration that was read has an absolute `server.home`"
+    return home
+
+
+def _announced(file: Path) -> str | None:
+    """Read the address; None where the file is not there, is damaged, or its writer is gone."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        api, pid = str(found["api"]), int(found["pid"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return api if api and _is_alive(pid) else None
+
+
+def _is_alive(pid: int) -> bool:
+    if pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
