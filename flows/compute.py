@@ -259,7 +259,7 @@ def _connect(address: str, seconds: float) -> Client:
         try:
             # Also how long it looks for a scheduler that was there and is gone.
             return Client(address, timeout=min(seconds, _CONNECT), set_as_default=False)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError, RuntimeError) as error:  # the latter: of TLS
             if isinstance(error, OSError) and time.monotonic() < until:
                 continue
             raise ComputeError(

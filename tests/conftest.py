@@ -11,7 +11,7 @@ import pytest
 from hypothesis import settings
 from numpy.typing import NDArray
 
-from tests.object_store import ObjectStore, object_store
+from tests.object_store import ObjectStore, StoreMissingError, object_store
 
 # Pure tests must not start a Prefect server by accident; flow tests start one on purpose.
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_ENABLED", "false")
@@ -53,5 +53,10 @@ def real_photographs() -> list[Path]:
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
     """A real object store; started by the first test that needs it."""
-    with object_store(tmp_path_factory.mktemp("s3")) as store:
-        yield store
+    try:
+        with object_store(tmp_path_factory.mktemp("s3")) as store:
+            yield store
+    except StoreMissingError as missing:
+        if os.environ.get("NONESUCH_REQUIRE_ALL"):  # as CI has it: nothing may be left out
+            raise
+        pytest.skip(str(missing))
