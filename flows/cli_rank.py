@@ -25,7 +25,7 @@ def rank(
     config: ConfigOption = CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    """Let the discriminator of a trained model score every picture that it has not scored yet."""
+    """Score pictures without a score: by likeness to others, and by a trained discriminator."""
     from flows.settings import load
 
     settings = attempt(lambda: load(config))

@@ -86,13 +86,13 @@ def publish(
         return work.fn(config, splits, whole)
 
 
-@flow(name="rank", flow_run_name=_called, description="Let a trained network judge all items.")
+@flow(name="rank", flow_run_name=_called, description="Score all items, for what stands out.")
 def rank(
     config_file: str,
     model: Annotated[str | None, Field(description="without it, the current one")] = None,
     wait: Wait = WAIT,
 ) -> BaseModel:
-    """Score all items that the model has not scored yet, and judge by it what people see next."""
+    """Score all items that have no score yet, and judge by the scores what people see next."""
     from flows.rank import rank as work
     from flows.rebuild import judge_again
 
@@ -108,7 +108,7 @@ def reconcile(config_file: str) -> list[str]:
     """Start what is due, whatever became of the events about it."""
     from flows.reconcile import reconcile as work
 
-    return work(load(config_file))
+    return work(load(config_file)).told
 
 
 def _give_up(flow: Any, flow_run: FlowRun, state: State) -> None:

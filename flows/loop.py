@@ -29,7 +29,7 @@ Standing = Literal[
 Compare = Callable[[Version, Version], News]
 
 # So often in a row a run may die where it was started; then a person has to look at it.
-DEATHS: Final = 3
+DEATHS: Final = 5
 
 # What a note that a version is not trained means for it.
 _FOR: Final[dict[By, Standing]] = {
@@ -166,7 +166,7 @@ def derive(state: State, loop: LoopConfig, compare: Compare) -> Survey:
     out = [item for begun, run in state.begun if (item := _interrupted(begun, run)) is not None]
     noted = {item.run for item in out}
     versions = []
-    for version in newest(state.versions):
+    for version in newest(state.versions, state.only):
         found, item = _weighed(state, loop, version, compare)
         versions.append(found)
         if item is not None and item.run not in noted:
@@ -176,8 +176,16 @@ def derive(state: State, loop: LoopConfig, compare: Compare) -> Survey:
     return Survey(tuple(out), tuple(versions), ended)
 
 
-def newest(versions: Iterable[Version]) -> list[Version]:
-    """Give the newest version of the whole set and of each split, in the order of numbers."""
+def newest(versions: Iterable[Version], only: int | None = None) -> list[Version]:
+    """Give the newest version of the whole set and of each split, in the order of numbers.
+
+    Parameters
+    ----------
+    only
+        Number of the one version that counts; None: all do.
+    """
+    if only is not None:
+        return [version for version in versions if version.version == only]
     last: dict[str | None, Version] = {}
     for version in sorted(versions, key=lambda v: v.version):
         last[version.split] = version

@@ -59,6 +59,8 @@ class State:
         Whether the current model's ranking came to its end; true where there is none.
     run_name, preset : str
         Of `[train]`.
+    only : int or None
+        The version that `[train]` names.
     """
 
     versions: Sequence[Version] = ()
@@ -69,6 +71,7 @@ class State:
     ranked: bool = True
     run_name: str | None = None
     preset: str = ""
+    only: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,7 @@ def read_state(config: DatasetConfig, catalog: Catalog) -> State:
         ranked=not known or _is_ranked(config, catalog, known[0].model),
         run_name=config.train.name,
         preset=config.train.preset,
+        only=config.train.version,
     )
 
 

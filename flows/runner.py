@@ -119,8 +119,9 @@ def _run(runner: Runner, config: DatasetConfig, file: Path, stop: threading.Even
 
     thread = threading.Thread(target=serve, name="runner")
     thread.start()
+    ripe: frozenset[str] | None = None
     while not stop.is_set():
-        _reconcile(config, file)
+        ripe = _reconcile(config, file, ripe)
         stop.wait(RECONCILE_EVERY)
     thread.join()
     if ended:
@@ -170,18 +171,23 @@ async def _poll_until(poller: ScheduledRunPoller, is_over: Callable[[], bool]) -
     return gave_up
 
 
-def _reconcile(config: DatasetConfig, file: Path) -> None:
-    """Look for what is due; whatever goes wrong is said, and tried again the next time."""
+def _reconcile(
+    config: DatasetConfig, file: Path, ripe: frozenset[str] | None
+) -> frozenset[str] | None:
+    """Start what is due and was before; gives what is due. What goes wrong is said, no more."""
     from flows.reconcile import reconcile
 
     try:
         # A person may have changed it since; schedules take a restart.
         with contextlib.suppress(ConfigError):
             config = load(file)
-        for line in reconcile(config):
-            _say(line)
+        found = reconcile(config, ripe)
     except Exception as error:
         _say(f"looking for what is due failed: {type(error).__name__}: {error}")
+        return ripe
+    for line in found.told:
+        _say(line)
+    return found.due
 
 
 def _say(text: str) -> None:

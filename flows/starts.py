@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -23,6 +24,9 @@ from flows.settings import ConfigError
 _SHUT_DOWN: Final = "Runner is shutting down."
 _PAUSE: Final = timedelta(minutes=10)
 _LONGEST_PAUSE: Final = timedelta(days=1)
+_CRASHES: Final = 4  # in a short while, after which there is a pause
+_LATELY: Final = timedelta(hours=1)
+_SOON: Final = timedelta(minutes=1)
 _LOOKED_AT: Final = 200  # runs of a deployment, the newest
 
 
@@ -41,7 +45,16 @@ class Past:
 
     state: str  # the type, e.g. COMPLETED
     message: str
-    ended: datetime | None
+    ended: datetime
+
+    @property
+    def was_shut_down(self) -> bool:
+        """Whether it ended because its runner did."""
+        return self.state == "CANCELLED" and self.message == _SHUT_DOWN
+
+    def age(self, now: datetime) -> timedelta:
+        """Give how long ago it ended."""
+        return now - self.ended
 
 
 class Starter:
@@ -117,42 +130,55 @@ class Starter:
         return []
 
 
-def is_under_way(runs: Iterable[FlowRun]) -> bool:
-    """Tell whether one of them runs, or is about to."""
-    return any(run.state is None or not run.state.is_final() for run in runs)
+def is_under_way(runs: Iterable[FlowRun], now: datetime) -> bool:
+    """Tell whether one of them runs, or is about to; what the clock starts later is not."""
+    return any(_is_active(run, now) for run in runs)
 
 
 def past(runs: Iterable[FlowRun]) -> list[Past]:
-    """Give those that have ended, the newest first."""
+    """Give those that have ended, in the same order."""
     return [
-        Past(run.state.type.value, run.state.message or "", run.end_time or run.state.timestamp)
+        Past(
+            run.state.type.value,
+            run.state.message or "",
+            (run.end_time or run.state.timestamp).astimezone(UTC),
+        )
         for run in runs
         if run.state is not None and run.state.is_final()
     ]
 
 
-def may_start(before: list[Past], now: datetime) -> bool:
+def _is_active(run: FlowRun, now: datetime) -> bool:
+    if run.state is not None and run.state.is_final():
+        return False
+    due = run.expected_start_time
+    later = due is not None and due.astimezone(UTC) > now + _SOON
+    return not (run.auto_scheduled and later)
+
+
+def may_start(before: Sequence[Past], now: datetime) -> bool:
     """Say whether a piece of work that is due still may be started again.
 
-    What crashed or was shut down is started at once, but not for ever. What ended otherwise and is
-    due all the same did not help: there are longer and longer pauses. What a person has cancelled
-    is left to people.
+    What was shut down is started at once, and so is what crashed, but not all the time. What ended
+    otherwise and is due all the same did not help: there are longer and longer pauses. What a
+    person has cancelled is left to people.
 
     Parameters
     ----------
     before
         Earlier runs of it, the newest first.
     """
-    if not before:
+    if not before or before[0].was_shut_down:
         return True
     last = before[0]
-    if last.state == "CANCELLED" and last.message != _SHUT_DOWN:
+    if last.state == "CANCELLED":
         return False
-    in_vain = [run for run in before if run.message != _SHUT_DOWN]
-    if last not in in_vain or (last.state == "CRASHED" and len(in_vain) == 1):
-        return True
-    pause = min(_PAUSE * 2 ** min(len(in_vain) - 1, 20), _LONGEST_PAUSE)
-    return last.ended is None or now - last.ended.astimezone(UTC) >= pause
+    if last.state == "CRASHED":
+        lately = [run for run in before if run.state == "CRASHED" and run.age(now) < _LATELY]
+        return len(lately) < _CRASHES or last.age(now) >= _PAUSE
+    in_vain = list(itertools.takewhile(lambda run: run.state in ("FAILED", "COMPLETED"), before))
+    doubled: int = 2 ** min(len(in_vain) - 1, 20)
+    return last.age(now) >= min(_PAUSE * doubled, _LONGEST_PAUSE)
 
 
 def _holds(parameters: Mapping[str, Any], part: Mapping[str, Any]) -> bool:

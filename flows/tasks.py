@@ -214,7 +214,8 @@ def sample_partition(config: DatasetConfig, rows: pa.Table, label: str) -> None:
     """Take the features of one part of the sample that pictures will be compared with."""
     with progress.stage(f"sample {label}", rows.num_rows) as stage:
         damaged = density.look_at(config, rows, stage.advance)
-        stage.result = "".join(f"{item} {why}; " for item, why in damaged.items())[:-2]
+        told = "".join(f"; {item} {why}" for item, why in damaged.items())
+        stage.result = f"{rows.num_rows - len(damaged)} looked at{told}"
 
 
 @task(name="compare partition", cache_policy=NO_CACHE)

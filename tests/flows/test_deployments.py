@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +21,7 @@ from flows.settings import ConfigError, DatasetConfig, parse
 from flows.training_runs import TrainOptions
 from tests.flows.serving import Server
 from tests.flows.trainable import TRAIN, publish_pictures
+from tests.flows.world import Outcome
 
 pytestmark = pytest.mark.xdist_group("prefect")
 
@@ -157,6 +158,7 @@ def test_a_dataset_that_was_renamed_leaves_nothing_behind(client: Any, tmp_path:
 def test_one_wish_is_one_run(client: Any, loop_server: Server, tmp_path: Path) -> None:
     from flows.starts import Starter, is_under_way
 
+    now = datetime.now(UTC)
     register(config_of(tmp_path), tmp_path / "nonesuch.toml")
     wanted = {"published": {"version": 1, "hash": "abc"}}
     with Starter(loop_server.api, "shirts") as starter:
@@ -165,7 +167,7 @@ def test_one_wish_is_one_run(client: Any, loop_server: Server, tmp_path: Path) -
         assert first.address == f"{page_of(loop_server.api)}/runs/flow-run/{first.id}"
         (known,) = starter.runs_like("train", wanted)
         assert str(known.id) == first.id
-        assert is_under_way([known])
+        assert is_under_way([known], now)
         assert starter.runs_like("train", {"published": {"version": 1, "hash": "x"}}) == []
         assert [str(run.id) for run in starter.find(first.id)] == [first.id]
         assert starter.find(str(uuid4())) == starter.find(None) == []
@@ -186,18 +188,87 @@ def test_what_is_due_is_started_once(
 
     config = config_of(tmp_path, "due")
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
-    assert reconcile(config) == []
     version = publish_pictures(tmp_path / "catalog")
     with pytest.raises(ConfigError, match="no Prefect server runs for this dataset"):
         reconcile(config)
     monkeypatch.setenv("PREFECT_API_URL", loop_server.api)
     register(config, tmp_path / "nonesuch.toml")
-    (told,) = reconcile(config)
+    early = reconcile(config, ripe=frozenset())  # its event may be under way
+    assert early.told == []
+    (told,) = reconcile(config, ripe=early.due).told
     assert told.startswith("train started: version 1 has no run; it is the first one")
-    assert reconcile(config) == []
+    assert reconcile(config).told == []
     with Starter(loop_server.api, "due") as starter:
         (run,) = starter.runs_like("train", {})
     assert run.parameters["published"] == {"version": 1, "hash": version.hash}
+
+
+def test_an_order_that_was_interrupted_is_carried_out_again(
+    client: Any, loop_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from prefect import states
+
+    from flows.reconcile import reconcile
+    from flows.starts import Starter
+
+    monkeypatch.setenv("PREFECT_API_URL", loop_server.api)
+    config = config_of(tmp_path, "ordered", schedules={"publish": "0 0 1 1 *"})
+    register(config, tmp_path / "nonesuch.toml")
+
+    def end(state: Any) -> None:
+        with Starter(loop_server.api, "ordered") as starter:
+            (run, *_) = (r for r in starter.runs_like("publish", {}) if not r.auto_scheduled)
+        client.set_flow_run_state(run.id, state, force=True)
+
+    with Starter(loop_server.api, "ordered") as starter:
+        starter.start("publish", {"whole": True})
+    assert reconcile(config).told == []  # it waits for its turn
+    end(states.Crashed())
+    (told,) = reconcile(config).told
+    assert told.startswith("publish started again: it was interrupted")
+    with Starter(loop_server.api, "ordered") as starter:
+        assert len(starter.runs_like("publish", {"whole": True})) == 2
+    assert reconcile(config).told == []
+    end(states.Cancelled(message="Runner is shutting down."))
+    assert len(reconcile(config).told) == 1
+    end(states.Completed())
+    assert reconcile(config).told == []
+
+
+def test_the_command_line_orders_a_training(
+    client: Any,
+    loop_server: Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    in_this_process: Callable[..., Outcome],
+) -> None:
+    file = tmp_path / "nonesuch.toml"
+    file.write_text('[dataset]\nname = "told"\nroot = "catalog"\n')
+    command = ("train", "--deployment", "-c", str(file))
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    nobody = in_this_process(*command)
+    assert nobody.code == 2
+    assert "no Prefect server runs for the dataset 'told'; start one with" in nobody.err
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    assert "does not answer" in in_this_process(*command).err
+
+    monkeypatch.setenv("PREFECT_API_URL", loop_server.api)
+    register(config_of(tmp_path, "told"), file)
+    options = ("--kimg", "3", "--run", "here/mine", "--gpus", "1", "--transfer", "other")
+    order = in_this_process(*command, *options, "--json").json
+    assert order["address"] == f"{page_of(loop_server.api)}/runs/flow-run/{order['id']}"
+    here = Path.cwd()
+    assert client.read_flow_run(order["id"]).parameters == {
+        "config_file": str(file),
+        "settings": {"run.total_kimg": 3.0},
+        "run": str(here / "here/mine"),
+        "gpus": 1,
+        "transfer": str(here / "other"),
+    }
+    for other in (("--folds", "3"), ("--dry-run",)):
+        refused = in_this_process(*command, *other)
+        assert refused.code == 2
+        assert "--deployment goes neither with" in refused.err
 
 
 # ---- What may be started again. ------------------------------------------------------------------
@@ -217,8 +288,11 @@ SHUT_DOWN = "Runner is shutting down."
     [
         ([], True),
         ([("CRASHED", 0, "")], True),
-        ([("CRASHED", 0, ""), ("CRASHED", 1, "")], False),
-        ([("CRASHED", 21, ""), ("CRASHED", 60, "")], True),
+        ([("CRASHED", 0, "")] * 3, True),
+        ([("CRASHED", 0, "")] * 4, False),
+        ([("CRASHED", 10, "")] * 4, True),
+        ([("CRASHED", 0, ""), *[("CRASHED", 60, "")] * 9], True),
+        ([("CRASHED", 0, ""), *[("FAILED", 1, "")] * 9], True),
         ([("CANCELLED", 0, SHUT_DOWN)], True),
         ([("CANCELLED", 0, SHUT_DOWN), ("CRASHED", 1, ""), ("FAILED", 2, "")], True),
         ([("CANCELLED", 999, "by hand")], False),
@@ -228,6 +302,7 @@ SHUT_DOWN = "Runner is shutting down."
         ([("COMPLETED", 11, "")], True),
         ([("FAILED", 30, "")] * 3, False),
         ([("FAILED", 41, "")] * 3, True),
+        ([("FAILED", 11, ""), ("CRASHED", 12, ""), ("FAILED", 13, "")], True),
         ([("FAILED", 60 * 24 - 1, "")] * 50, False),
         ([("FAILED", 60 * 24, "")] * 50, True),
     ],
@@ -290,7 +365,7 @@ def test_an_event_about_what_is_not_due_trains_nothing(tmp_path: Path) -> None:
         version_hash=first.hash,
         options=TrainOptions(version=1),
         at=NOW,
-        deaths=9,
+        deaths=99,
     )
     loop_notes.note_begun(catalog, note)
     with disable_run_logger():

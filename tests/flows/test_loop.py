@@ -180,6 +180,12 @@ def test_each_split_has_a_newest_version_of_its_own() -> None:
     ]
 
 
+def test_a_version_that_the_configuration_names_is_the_only_one() -> None:
+    found = seen([version(1), version(2), version(3, "shoes")], only=1)
+    assert told(found) == [("train", 1, "")]
+    assert not seen([version(1), version(2)], only=3).versions
+
+
 def test_nothing_follows_a_publication_where_that_is_off() -> None:
     found = seen([version(1)], settings=LoopConfig(train_on_publish=False))
     assert not found.due

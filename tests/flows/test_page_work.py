@@ -85,7 +85,8 @@ def test_what_a_server_has_no_deployment_of_is_done_by_a_process_that_says_what_
 ) -> None:
     monkeypatch.setenv("PREFECT_API_URL", prefect_server)
     assert models.current(world.catalog) is None
-    with pipeline_of(world.folder / "nonesuch.toml") as pipeline, pytest.raises(ReviewError) as no:
+    file = world.write_config(rank={"density": False})  # which needs a model
+    with pipeline_of(file) as pipeline, pytest.raises(ReviewError) as no:
         pipeline.work("rank", Options(), quiet)
     assert "model" in str(no.value)
 

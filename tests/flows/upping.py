@@ -70,6 +70,11 @@ class Up:
                 raise AssertionError((ended, self.facts, self._said, self.logs()))
             time.sleep(0.05)
 
+    def sleep(self, seconds: float) -> None:
+        """Let time pass, in which it must not end."""
+        time.sleep(seconds)
+        assert self.process.popen.poll() is None, self.logs()
+
     @contextlib.contextmanager
     def says(self, **facts: Any) -> Iterator[None]:
         """Wait after the body until it has said something in or after it."""
@@ -89,7 +94,7 @@ class Up:
         def ask() -> httpx.Response | None:
             url = f"{self.ready['prefect']}/api{path}"
             answer = httpx.request(method, url, json=body, timeout=60)
-            if answer.status_code == 503:  # its database is busy; Prefect's clients ask again, too
+            if answer.status_code in (500, 503):  # its database is busy, or away
                 return None
             answer.raise_for_status()
             return answer
