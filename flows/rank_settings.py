@@ -19,7 +19,7 @@ class RankConfig(BaseModel):
         True, description="a rebuild scores what is new, once a model or a ranking is there"
     )
     snapshots: int = Field(
-        3, ge=1, description="newest snapshots of a run that judge together, at most"
+        1, ge=1, description="newest snapshots of a run that judge together, at most"
     )
     shuffles: int = Field(
         8, ge=2, description="times each picture is judged, each among other companions"
