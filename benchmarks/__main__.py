@@ -27,6 +27,7 @@ PARTS: Final = {
     "crawl_memory": "benchmarks.crawl_memory",
     "discovery": "benchmarks.discovery",
     "loop": "benchmarks.loop_speed",
+    "cluster": "benchmarks.cluster",
     "review": "benchmarks.review",
     "review_browser": "benchmarks.review_browser",
 }

@@ -136,22 +136,26 @@ def _close(settings: Settings, facts: Sequence[Fact], ranked: _Ranked) -> Iterat
         return
     by_d = [one for one in ranked.judged if one.name in ranked.by_d]
     best = max(by_d, key=lambda one: one.figures[ALL]["auroc"].value).name
+    yield from _trained_folds(settings, facts)
     count = round(settings.cull * len(facts))
     sets: dict[str, tuple[str, set[str]]] = {"the dirty set": ("main", set())}
-    for by in (best, "random", DENSITY):
+    for by in ("random", best, DENSITY):
         rows = np.argsort(ranked.orders[by], kind="stable")[:count]
         name = f"without-{re.sub('[^0-9a-z]+', '-', by.lower())}-{settings.cull:g}"
         sets[f"without the lowest {count} by {by}"] = (name, {facts[row].key for row in rows})
     first = settings.wanted.seed
-    for seed in range(first, first + settings.closing):
-        for title, (name, left_out) in sets.items():
+    for title, (name, left_out) in sets.items():
+        for seed in range(first, first + settings.closing):
             yield _trained_again(settings, facts, title, name, left_out, seed)
-    # already trained, each on other pictures drawn by chance: how far trainings lie apart anyway
-    for i in range(settings.folds):
-        left_out = {fact.key for fact in facts if fold_of(fact.key, settings.folds) == i}
-        name, _ = fold_plan(FOLDED, settings.folds)[i]
-        title = f"without fold {i + 1} of {settings.folds}, by chance"
-        yield _measured(settings, facts, title, settings.trainings.folder / name, left_out, first)
+
+
+def _trained_folds(settings: Settings, facts: Sequence[Fact]) -> Iterator[Closing]:
+    """Measure the k-fold runs, each without a part drawn by chance: how far trainings lie apart."""
+    k, seed = settings.folds, settings.wanted.seed
+    for i, (name, _) in enumerate(fold_plan(FOLDED, k) if k else ()):
+        left_out = {fact.key for fact in facts if fold_of(fact.key, k) == i}
+        run = settings.trainings.folder / name
+        yield _measured(settings, facts, f"without part {i + 1} of {k}", run, left_out, seed)
 
 
 def _trained_again(

@@ -29,7 +29,13 @@ PHONE: Final[dict[str, Any]] = {
     "has_touch": True,
     "is_mobile": True,
 }
-KIMG: Final = "1"  # thousand images to train on: enough for curves and grids
+KIMG: Final = "1"  # thousand images to train on
+# With ticks, snapshots and figures as close as those of a long training look.
+CLOSE: Final = (
+    "run.tick_kimg=0.1",
+    "run.snapshot_ticks=2",
+    'run.metrics=["fd_own"]',
+)
 # Those that the documents show.
 SHOWN: Final = {
     "single": "review-single",
@@ -51,6 +57,7 @@ def main() -> int:
     home = fresh("screenshots-demo")
     say("drawing a set, judging it, training on it")
     nonesuch("demo", str(home), "--kimg", KIMG)
+    _train_on(home)
     _take_back(home)
     with browser() as chromium, served(home / "nonesuch.toml") as address:
         taken = _all(chromium, address)
@@ -60,6 +67,13 @@ def main() -> int:
         for name, other in SHOWN.items():
             _reduced(FOLDER / f"{name}.png", DOCS / f"{other}.png")
     return 0
+
+
+def _train_on(home: Path) -> None:
+    """Train once more, so that curves have a course."""
+    told = [part for setting in CLOSE for part in ("--set", setting)]
+    config = ("--config", str(home / "nonesuch.toml"))
+    nonesuch("train", "--run", "v1-tiny-again", "--kimg", KIMG, *told, *config)
 
 
 def _take_back(home: Path) -> None:
@@ -84,14 +98,14 @@ def _all(chromium: Browser, address: str) -> list[str]:
     login.goto(f"{address}login")
     take(login, "login")
     _wide(entered(chromium, address, "anna", "single/cut_off"), take)
-    dark = entered(chromium, address, "anna", "single/blurred", color_scheme="dark")
+    dark = entered(chromium, address, "anna", "single/busy_background", color_scheme="dark")
     take(dark, "single-dark")
     go(dark, "grid/cut_off")
     take(dark, "grid-dark")
     go(dark, "models")
     _curves(dark)
     take(dark, "models-dark")
-    _second_opinion(entered(chromium, address, "boris", "single/blurred"), take)
+    _second_opinion(entered(chromium, address, "boris", "single/pattern"), take)
     phone = entered(chromium, address, "chen", "single/off_centre", **PHONE)
     take(phone, "single-360")
     go(phone, "grid/cut_off")
@@ -132,7 +146,7 @@ def _wide(page: Page, take: Callable[[Page, str], None]) -> None:
     press(page, ["d", "b", "l"])
     go(page, "clusters/colourway")
     take(page, "colourways")
-    go(page, "single/blurred")
+    go(page, "single/pattern")
     press(page, ["r", "r", "a"])
     all_saved(page)
     for key, name in (("h", "history"), ("f", "filters"), ("?", "help")):
@@ -167,7 +181,7 @@ def _curves(page: Page) -> None:
 
 def _second_opinion(page: Page, take: Callable[[Page, str], None]) -> None:
     """Decide again what another decided, look at the agreement, publish."""
-    go(page, "single/blurred?standing=rejected")
+    go(page, "single/pattern?standing=rejected")
     press(page, ["a"])
     page.wait_for_timeout(300)
     press(page, ["n"])

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 
 from curation.report.model import Card, FunnelStep, ReportModel
 from curation.report.wording import title
+from data_catalog.schema import Verdict
 
 _WIDE: Final = 900  # px, of the funnel
 _ROW: Final = 34
@@ -86,7 +87,8 @@ def _lines(report: ReportModel, columns: int) -> Iterable[tuple[str, list[Image.
     """Give a caption and its pictures, row by row; the font has ASCII only."""
     yield "kept", _pictures(report.sample.cards, columns)
     for section in sorted(report.sections, key=lambda s: -s.count):
-        cards = [card for sheet in section.sheets[:2] for card in sheet.cards]
+        taken = [sheet for sheet in section.sheets if sheet.usual is not Verdict.ACCEPTED]
+        cards = [card for sheet in taken for card in sheet.cards]
         pictures = _pictures(cards, columns)
         yield f"{title(section.reason).lower()}: {section.count:,}", pictures
     copies = [member.card for cluster in report.clusters for member in cluster.members]

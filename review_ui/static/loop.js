@@ -12,6 +12,7 @@ class Loop extends EventTarget {
   #text = "";
   #watchers = 0;
   #timer = 0;
+  #turn = 0;
 
   constructor() {
     super();
@@ -33,17 +34,20 @@ class Loop extends EventTarget {
   /** Look at once. */
   async refresh() {
     clearTimeout(this.#timer);
+    const turn = (this.#turn += 1);
     // What is as it was, the browser has itself: nothing is sent then.
     const found = await get("/api/loop").catch((error) => ({ problem: error.message }));
+    // What was asked for later is newer, whichever answer comes first.
+    if (turn !== this.#turn) return;
     this.#take(found.problem === undefined ? found : this.state, found.problem ?? "");
-    clearTimeout(this.#timer);
     if (this.#watchers) this.#timer = setTimeout(() => this.#next(), this.#pause());
   }
 
   /** Begin something; where it runs, nothing more begins. @param {object} options version, preset */
   async start(kind, options = {}) {
-    await post(`/api/jobs/${kind}`, options);
+    const job = await post(`/api/jobs/${kind}`, options);
     await this.refresh();
+    return job;
   }
 
   /** What was started from the page. */

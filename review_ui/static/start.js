@@ -32,9 +32,8 @@ class Start {
 
   async open() {
     const draw = () => this.#draw();
-    fill(this.#body, el("p", { text: "Looking…" }));
+    fill(this.#body, unknown());
     const shown = dialog(TITLES[this.#kind], [this.#body, this.#said], { className: "dialog-small" });
-    // What ended before is shown only if it is news.
     await Promise.all([this.#app.refreshQueues(), loop.refresh()]);
     if (!shown.node.open) return;
     const unwatch = loop.watch(draw);
@@ -49,8 +48,7 @@ class Start {
   async #start(options) {
     this.#refusal = "";
     try {
-      await loop.start(this.#kind, options);
-      this.#began = loop.job(this.#kind).id;
+      this.#began = (await loop.start(this.#kind, options)).id;
     } catch (error) {
       this.#refusal = error.message;
     }
@@ -63,9 +61,9 @@ class Start {
     const isRunning = job.state === "running" || isUnderWay(flow);
     // What is chosen stays chosen, and has the focus still.
     if (!isRunning && this.#body.contains(document.activeElement) && document.activeElement.matches("select")) return;
-    fill(this.#body, this.#refusal && problem(this.#refusal), !loop.state ? problem(loop.problem) : isRunning ? working(this.#kind, job, flow) : this.#offer(job));
+    fill(this.#body, this.#refusal && problem(this.#refusal), !loop.state ? unknown() : isRunning ? working(this.#kind, job, flow) : this.#offer(job));
     // How far it is changes all the time; only what changes seldom is said.
-    const news = job.state === "running" ? `${DOING[this.#kind]}: ${job.stage}` : job.state === "done" ? job.message : "";
+    const news = job.state === "running" ? `${DOING[this.#kind]}: ${job.stage}` : job.state === "done" && job.id === this.#began ? job.message : "";
     if (this.#said.textContent !== news) this.#said.textContent = news;
   }
 
@@ -199,6 +197,11 @@ function came({ message, report, ended_at, version }) {
     el("p", {}, words, `, ${ago(ended_at)}`),
     report && el("p", {}, el("a", { href: report, target: "_blank", text: "Report of this version" })),
   );
+}
+
+/** What is shown before it is known where the loop stands. */
+function unknown() {
+  return loop.problem ? problem(loop.problem) : el("p", { text: "Looking…" });
 }
 
 function problem(text) {

@@ -89,6 +89,13 @@ def test_a_sheet_has_a_row_for_each_reason_the_most_frequent_first() -> None:
     assert [int(row.argmax()) for row in rows] == [1, 0, 2]
 
 
+def test_what_just_passed_is_not_among_what_was_taken_out() -> None:
+    passed = Sheet("Just passed", "", Verdict.ACCEPTED, (card(thumb(BLUE)),))
+    blurred = section(Reason.BLURRED, [card(thumb(RED))], 1)
+    both = replace(blurred, sheets=(*blurred.sheets, passed))
+    assert contact_sheet(report([], both)) == contact_sheet(report([], blurred))
+
+
 def test_a_sheet_is_bounded_and_passes_over_what_is_no_picture() -> None:
     cards = [card(None), card(b"broken"), *(card(thumb(RED)) for _ in range(50))]
     reasons = [Reason.BLANK, Reason.BLURRED, Reason.PATTERN]
