@@ -38,8 +38,7 @@ def outcome(config: DatasetConfig) -> tuple[dict[str, str], Verdicts]:
     observations = catalog.table("observations").read()
     verdicts = catalog.table("verdicts").read()
     items = {
-        file_name(row["locator"]): row["image_id"]
-        or unread_id(row["source"], row["locator"])
+        file_name(row["locator"]): row["image_id"] or unread_id(row["source"], row["locator"])
         for row in observations.select(["source", "locator", "image_id"]).to_pylist()
     }
     assert current(observations, config.sources).num_rows == verdicts.num_rows

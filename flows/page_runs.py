@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -64,10 +65,9 @@ def details(config: DatasetConfig, name: str) -> RunDetails:
     """
     run = _find(config, name)
     folder = Path(run.path)
-    ticks = list(_rows(folder / TICKS))
     return RunDetails(
         name=run.name,
-        curves=[found for name in _CURVES if (found := _curve(name, ticks)) is not None],
+        curves=list(_curves(folder / TICKS, _stamp(folder / TICKS))),
         metrics=_metrics(run),
         grids=[*_grids(folder), *_reals(folder)],
     )
@@ -130,6 +130,22 @@ def _find(config: DatasetConfig, name: str) -> RunSummary:
 
 
 # ---- Curves. -------------------------------------------------------------------------------------
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Give what tells one content of a file from another."""
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0
+    return found.st_size, found.st_mtime_ns
+
+
+@lru_cache(maxsize=64)
+def _curves(path: Path, _stamp: tuple[int, int]) -> tuple[Series, ...]:
+    """Read the curves of a run: many people look at the same ones."""
+    ticks = list(_rows(path))
+    return tuple(found for name in _CURVES if (found := _curve(name, ticks)) is not None)
 
 
 def _curve(name: str, ticks: Sequence[Mapping[str, Any]]) -> Series | None:

@@ -33,7 +33,7 @@ from flows.supervisor import Supervisor, Tell
 _LEFT_GRACE: Final = 30.0  # seconds, for what an earlier one has left
 
 # For all parts, unless the user says otherwise.
-_DEFAULTS: Final = {
+DEFAULTS: Final = {
     **SETTINGS,
     # Old runs go after 90 days, as events do.
     "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
@@ -167,7 +167,7 @@ def _environment(home: Path, api: str) -> dict[str, str]:
         mine["PREFECT_LOGGING_LEVEL"] = "INFO"
     password = mine.get(_PASSWORD)
     return {
-        **_DEFAULTS,
+        **DEFAULTS,
         **({_PASSWORD_TO_SEND: password} if password else {}),
         **mine,
         "PREFECT_HOME": str(home),
