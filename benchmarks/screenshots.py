@@ -200,7 +200,7 @@ def _second_opinion(page: Page, take: Callable[[Page, str], None]) -> None:
             press(page, ["Escape"])
     page.locator("dialog .primary").click()
     take(page, "publishing")
-    expect(page.locator(".published")).to_be_visible(timeout=120_000)
+    expect(page.locator(".published")).to_be_visible(timeout=300_000)
     take(page, "published")
     press(page, ["Escape"])
     _loop(page, take)

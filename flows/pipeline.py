@@ -21,7 +21,7 @@ from curation.stages.review import queue_infos, review_items
 from data_catalog.catalog import Catalog
 from data_catalog.errors import CatalogError
 from data_catalog.versions import REPORT
-from flows import page_runs
+from flows import page_grids, page_runs
 from flows.aside import Aside
 from flows.catalog import open_catalog
 from flows.decisions import exchange_with, open_store
@@ -62,7 +62,7 @@ class CatalogPipeline:
         self._server = PrefectServer(config)
         self._loop = LoopReader(config, self._catalog, self._server)
         self._worker = Worker(file, self._server, self._loop.fresh)
-        self._grids = page_runs.Grids(config, self._renderer)
+        self._grids = page_grids.Grids(config, self._renderer)
 
     def latest_build(self) -> str | None:
         """Give the id of the last build that is whole."""

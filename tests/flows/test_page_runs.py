@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+import json
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
-from curation.preview import previews
 from flows import page_runs
-from flows.aside import Aside
 from flows.settings import DatasetConfig, parse
 from review_ui.errors import NotFoundError
-from tests.flows.told_runs import picture, tick, write_run
+from tests.flows.told_runs import tick, write_run
 
 
 @pytest.fixture
@@ -28,13 +22,6 @@ def config(tmp_path: Path) -> DatasetConfig:
 @pytest.fixture
 def models(tmp_path: Path) -> Path:
     return tmp_path / "catalog" / "models"
-
-
-@pytest.fixture
-def renderer() -> Iterator[page_runs.Render]:
-    aside: page_runs.Render = Aside(previews, 30.0)
-    yield aside
-    aside.close()
 
 
 def test_a_run_tells_how_far_it_is(config: DatasetConfig, models: Path) -> None:
@@ -87,6 +74,10 @@ def test_curves_are_means_of_few_enough_points(config: DatasetConfig, models: Pa
     assert all(value is not None and 0.35 < value < 0.65 for value in loss.values)
     assert loss.kimg == sorted(loss.kimg)
     assert curves["loss_D"].kimg == [1, 2, 3, 4, 5]
+    with (models / "v1-tiny" / "ticks.jsonl").open("a") as file:
+        file.write(f"{json.dumps(tick(count + 1, loss_G=1.0))}\n")
+    grown = page_runs.details(config, "v1-tiny").curves[0]
+    assert grown.kimg[-1] == count + 1
 
 
 def test_metrics_and_grids_are_in_the_order_of_the_training(
@@ -116,57 +107,7 @@ def test_a_comparison_is_told_of_and_given(config: DatasetConfig, models: Path) 
 
 
 @pytest.mark.parametrize("name", ["none", "../models/v1-tiny", "..", ".", "v1-tiny/samples", ""])
-def test_a_run_is_found_by_its_name_alone(
-    config: DatasetConfig, models: Path, renderer: page_runs.Render, name: str
-) -> None:
+def test_a_run_is_found_by_its_name_alone(config: DatasetConfig, models: Path, name: str) -> None:
     write_run(models, "v1-tiny", grids=[1.0])
     with pytest.raises(NotFoundError):
         page_runs.details(config, name)
-    with pytest.raises(NotFoundError):
-        page_runs.Grids(config, renderer).get(name, "reals", "small")
-
-
-def test_a_grid_is_encoded_anew_in_the_size_that_is_shown(
-    config: DatasetConfig, models: Path, renderer: page_runs.Render
-) -> None:
-    folder = write_run(models, "v1-tiny", grids=[1.0])
-    grids = page_runs.Grids(config, renderer)
-    sizes = [
-        Image.open(io.BytesIO(grids.get("v1-tiny", "kimg-000001.000", size))).size
-        for size in ("small", "large")
-    ]
-    assert sizes == [(640, 480), (1200, 900)]
-    before = grids.get("v1-tiny", "reals", "small")
-    assert before[:3] == b"\xff\xd8\xff"
-    Image.fromarray(picture(99)).save(folder / "samples" / "reals.png")
-    os.utime(folder / "samples" / "reals.png", ns=(1, 1))
-    assert grids.get("v1-tiny", "reals", "small") != before
-
-
-@pytest.mark.parametrize("grid", ["none", "../run", "..", "", "reals.png", "linked", "wrong"])
-def test_no_file_but_a_grid_is_given(
-    config: DatasetConfig, models: Path, renderer: page_runs.Render, grid: str
-) -> None:
-    folder = write_run(models, "v1-tiny")
-    secret = folder.parent / "secret.png"
-    Image.fromarray(picture(1)).save(secret)
-    (folder / "samples" / "linked.png").symlink_to(secret)
-    (folder / "samples" / "wrong.png").write_bytes(b"<svg onload=alert(1)>")
-    with pytest.raises(NotFoundError):
-        page_runs.Grids(config, renderer).get("v1-tiny", grid, "large")
-
-
-def test_many_who_want_the_same_wait_for_one_encoding(
-    config: DatasetConfig, models: Path, renderer: page_runs.Render
-) -> None:
-    write_run(models, "v1-tiny")
-    asked: list[object] = []
-
-    def counting(task: tuple[bytes, object, int]) -> bytes | str:
-        asked.append(task)
-        return renderer(task)  # type: ignore[arg-type]
-
-    grids = page_runs.Grids(config, counting)  # type: ignore[arg-type]
-    with ThreadPoolExecutor(8) as pool:
-        found = set(pool.map(lambda _: grids.get("v1-tiny", "reals", "large"), range(24)))
-    assert len(found) == len(asked) == 1
