@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import multiprocessing
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -28,6 +29,8 @@ CHUNK = 24
 
 # What workers run; loaded once, before they are forked, it costs them nothing.
 _PRELOADED = ("curation.stages.standardize", "curation.stages.relate")
+# The same, where the pictures lie on an object store, which shows in that it is imported here.
+_CLIENTS = ("s3fs",)
 
 
 def default_workers() -> int:
@@ -72,7 +75,8 @@ class WorkerPool:
         # Not fork: the parent has threads. Not spawn: it would import the parent's main module's
         # dependencies once for each worker that is replaced.
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(list(_PRELOADED))
+        clients = [name for name in _CLIENTS if name in sys.modules]
+        context.set_forkserver_preload([*_PRELOADED, *clients])
         self._pool = ProcessPool(
             max_workers=self.workers, initializer=prepare_worker, context=context
         )

@@ -33,7 +33,7 @@ _REMEDIES: Final = {
 # Object stores give no numbers with their errors.
 _NUMBERS: Final = ((FileNotFoundError, errno.ENOENT), (PermissionError, errno.EACCES))
 _REMOTE: Final = ("botocore", "aiobotocore", "aiohttp")
-_CHECK_STORE: Final = (
+CHECK_STORE: Final = (
     "check `dataset.root` and `dataset.storage_options` (endpoint_url, key, secret), and that the "
     "store can be reached from here"
 )
@@ -54,7 +54,7 @@ def storage_error(path: str, error: Exception) -> StorageError:
     if said is None and str(error) != path:
         said = str(error)
     said = said or (os.strerror(number) if number else type(error).__name__)
-    remedy = remedy_for(number) if isinstance(error, OSError) else _CHECK_STORE
+    remedy = remedy_for(number) if isinstance(error, OSError) else CHECK_STORE
     return StorageError(f"{path}: {said}" + (f"; {remedy}" if remedy else ""))
 
 

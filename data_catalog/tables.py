@@ -20,13 +20,16 @@ from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from data_catalog.errors import CatalogError, ConflictError, StorageError
-from data_catalog.storage import naming, remedy_for
+from data_catalog.storage import CHECK_STORE, naming, remedy_for
 
 _ABSENT: Final = -1
 
 # No minima and maxima in the log: nothing here prunes by them, and a forgotten item must not
 # live on in the log as the smallest value of a column.
 _CONFIGURATION: Final[Mapping[str, str | None]] = {"delta.dataSkippingNumIndexedCols": "0"}
+
+_CHECK_DISK: Final = "check that the disk is neither full nor read-only, then run it again"
+_COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m|↳")  # delta-rs' words, as for a terminal
 
 _NO_RETRY: Final = CommitProperties(max_commit_retries=0)
 _RETRY: Final = CommitProperties(max_commit_retries=50)
@@ -275,12 +278,12 @@ class Table:
         )
 
     def _storage_error(self, error: Exception) -> StorageError:
-        said = " ".join(str(error).split())
+        said = " ".join(_COLOURS.sub("", str(error)).split())
         number = re.search(r"os error (\d+)", said)
-        remedy = remedy_for(int(number[1])) if number else None
+        remedy = remedy_for(int(number[1])) if number and "://" not in self.url else None
         return StorageError(
             f"table `{self.name}` at {self.url}: {said}; "
-            + (remedy or "check that the disk is neither full nor read-only, then run it again")
+            + (remedy or (CHECK_STORE if "://" in self.url else _CHECK_DISK))
         )
 
     @contextlib.contextmanager

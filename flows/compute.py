@@ -10,11 +10,13 @@ import logging
 import math
 import multiprocessing
 import secrets
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from itertools import count, islice
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
@@ -87,6 +89,7 @@ class Cluster:
         function: Callable[[Part], Result],
         parts: Sequence[Part],
         *,
+        whole_worker: bool = False,
         split: Callable[[Part], Sequence[Part]] | None = None,
         give_up: Callable[[Part], Result] | None = None,
     ) -> Iterator[tuple[Part, Result]]:
@@ -101,6 +104,8 @@ class Cluster:
         function : callable
             Importable by name where the workers run, or a `functools.partial` of such; it and the
             parts are pickled.
+        whole_worker : bool
+            It uses all processors of a worker by itself: each works on one part at a time.
         split : callable
             Cuts a part that workers died of into smaller ones; the smallest is given back alone.
         give_up : callable
@@ -113,12 +118,13 @@ class Cluster:
             a part that cannot be split.
         """
         killers: list[Part] = []
-        yield from self._work_off(function, iter(parts), killers, alone=False)
+        work = partial(_work, function, expected=self._code, whole_worker=whole_worker)
+        yield from self._work_off(work, iter(parts), killers, alone=False)
         while killers:
             part = killers.pop()
             pieces = [part] if split is None else split(part)
             if len(pieces) > 1:
-                yield from self._work_off(function, iter(pieces), killers, alone=True)
+                yield from self._work_off(work, iter(pieces), killers, alone=True)
             elif give_up is not None:
                 yield part, give_up(part)
             else:
@@ -129,7 +135,7 @@ class Cluster:
 
     def _work_off(
         self,
-        function: Callable[[Part], Result],
+        work: partial[_Answer[Result]],
         parts: Iterator[Part],
         killers: list[Part],
         *,
@@ -141,9 +147,9 @@ class Cluster:
         waiting: dict[Future[Any], Part] = {}
         try:
             while True:
-                room = (1 if alone else _AHEAD * max(1, self.processors)) - len(waiting)
-                for part in islice(parts, max(0, room)):
-                    waiting[self._submit(function, part)] = part
+                most = 1 if alone else _AHEAD * self._at_once(work.keywords["whole_worker"])
+                for part in islice(parts, max(0, most - len(waiting))):
+                    waiting[self._submit(work, part)] = part
                 if not waiting:
                     return
                 for future in self._until_any(list(waiting)):
@@ -160,11 +166,14 @@ class Cluster:
                 with suppress(Exception):  # the scheduler may be gone
                     self._client.cancel(list(waiting))
 
-    def _submit(self, function: Callable[[Part], Result], part: Part) -> Future[Any]:
+    def _submit(self, work: partial[_Answer[Result]], part: Part) -> Future[Any]:
         with self._reachable():
-            return self._client.submit(
-                _work, function, part, self._code, key=next(self._names), pure=False
-            )
+            return self._client.submit(work, part, key=next(self._names), pure=False)
+
+    def _at_once(self, whole_worker: bool) -> int:
+        with self._reachable():
+            found = self._client.scheduler_info(n_workers=0)
+        return max(1, int(found["n_workers" if whole_worker else "total_threads"]))
 
     def _result(self, future: Future[Any]) -> _Answer[Any]:
         try:
@@ -298,8 +307,15 @@ def pieces(table: pa.Table) -> list[pa.Table]:
     return [own(table.slice(at, size)) for at in range(0, table.num_rows, size)]
 
 
+_one_at_a_time = threading.Lock()
+
+
 def _work(
-    function: Callable[[Part], Result], part: Part, expected: Mapping[str, str]
+    function: Callable[[Part], Result],
+    part: Part,
+    *,
+    expected: Mapping[str, str],
+    whole_worker: bool,
 ) -> _Answer[Result]:
     """Do a part; runs in a worker."""
     from distributed import get_worker
@@ -318,4 +334,5 @@ def _work(
         )
     # Dask's workers are daemons, which may have no children; ours have, and see to their ends.
     multiprocessing.current_process().daemon = False
-    return _Answer(function(part), worker)
+    with _one_at_a_time if whole_worker else nullcontext():
+        return _Answer(function(part), worker)

@@ -27,7 +27,7 @@ from curation.stages.scores import current_model, finish_scores, read_scores, un
 from data_catalog import models
 from data_catalog.errors import CatalogError
 from data_catalog.models import Model
-from flows import density, ranking, tasks
+from flows import density, rank_away, ranking, tasks
 from flows.catalog import open_catalog
 from flows.density import Sample, TooFewError
 from flows.models import choose
@@ -187,19 +187,23 @@ class Work:
     plan : RankPlan
     score : callable
         Takes a part and its label; scores it and commits.
+    away : callable
+        Takes a part; scores it on a worker of a cluster, and commits nothing.
     """
 
     scorer: Scorer
     model: str
     plan: RankPlan
     score: Callable[[RankPart, str], Scored]
+    away: Callable[[RankPart], Scored]
 
 
 def by_model(config: DatasetConfig, model: Model) -> Work:
     """Plan what a model has not scored."""
     plan = tasks.find_unscored(config, model)
     score = partial(tasks.rank_partition, config, model)
-    return Work(Scorer.DISCRIMINATOR, model.model, plan, score)
+    away = partial(rank_away.score_by_model, rank_away.for_workers(config), model)
+    return Work(Scorer.DISCRIMINATOR, model.model, plan, score, away)
 
 
 def by_density(config: DatasetConfig) -> Work:
@@ -223,8 +227,10 @@ def by_density(config: DatasetConfig) -> Work:
 
 
 def _comparing(config: DatasetConfig, sample: Sample) -> Work:
+    plan = density.plan_density(config, sample.name)
     score = partial(tasks.compare_partition, config, sample)
-    return Work(Scorer.DENSITY, sample.name, density.plan_density(config, sample.name), score)
+    away = partial(rank_away.score_by_density, rank_away.for_workers(config), sample.name)
+    return Work(Scorer.DENSITY, sample.name, plan, score, away)
 
 
 @dataclass(slots=True)
@@ -237,11 +243,10 @@ class Done:
 
 
 def score_all(config: DatasetConfig, work: Work) -> Done:
-    """Score what is new, one partition after the other, and give each item its place."""
+    """Score what is new, here or on a cluster, and give each item its place."""
     done = Done(work.plan.left_out)
     try:
-        for label, part in _told(work.plan.parts):
-            scored = work.score(part, label)
+        for scored in _scored(config, work):
             done.items.update(scored.rows["item_id"].to_pylist())
             done.damaged |= scored.damaged
     finally:
@@ -252,6 +257,21 @@ def score_all(config: DatasetConfig, work: Work) -> Done:
     if work.scorer is Scorer.DENSITY and before is not None and before != work.model:
         remove_sheets(catalog, before)  # its scores are gone, too
     return done
+
+
+def _scored(config: DatasetConfig, work: Work) -> Iterator[Scored]:
+    """Score one partition after the other, or let a cluster do it."""
+    parts = work.plan.parts
+    if parts and config.compute.runner == "dask":
+        bar = cast("UUID", create_progress_artifact(progress=0.0, key="rank-progress"))
+
+        def tell(share: float) -> None:
+            update_progress_artifact(bar, progress=100.0 * share)
+
+        yield from tasks.rank_on_cluster(config, work.away, parts, tell)
+        return
+    for label, part in _told(parts):
+        yield work.score(part, label)
 
 
 def _told(parts: Sequence[_P]) -> Iterator[tuple[str, _P]]:

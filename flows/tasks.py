@@ -6,7 +6,7 @@ A task is a partition, never an image: Prefect costs some 50 ms a task.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -51,9 +51,10 @@ from data_catalog.models import Model
 from data_catalog.versions import REPORT, Version, publish
 from flows import density, progress, traffic
 from flows.catalog import open_catalog
-from flows.compute import open_cluster, own, pieces
+from flows.compute import Cluster, open_cluster, own, pieces
 from flows.decisions import exchange_decisions
 from flows.density import Sample
+from flows.rank_away import sent
 from flows.ranking import RankPart, RankPlan, Scored, plan_parts, score_part
 from flows.settings import DatasetConfig
 
@@ -174,9 +175,14 @@ def standardize_on_cluster(
             tell(sum(counts.images for counts in done) / images.num_rows)
         items, failed = (sum(getattr(c, name) for c in done) for name in ("items", "failed"))
         stage.result = f"{images.num_rows} images, {items} items, {failed} failed"
-    rows_of = [{"worker": name, "partitions": n} for name, n in sorted(cluster.done.items())]
-    create_table_artifact(table=rows_of, key="cluster", description="Who standardized how much")
+    _show_workers(cluster, "Who standardized how much")
     return done
+
+
+def _show_workers(cluster: Cluster, title: str) -> None:
+    """Put how many partitions each worker did on the run's page."""
+    table = [{"worker": name, "partitions": n} for name, n in sorted(cluster.done.items())]
+    create_table_artifact(table=table, key="cluster", description=title)
 
 
 @task(name="take decisions", cache_policy=NO_CACHE)
@@ -200,6 +206,37 @@ def rank_partition(config: DatasetConfig, model: Model, part: RankPart, label: s
     with progress.stage(f"rank {label}", part.rows.num_rows) as stage:
         scored = score_part(config, model, part, stage.advance)
         return _commit_scores(config, scored, stage)
+
+
+@task(name="rank on the cluster", cache_policy=NO_CACHE)
+def rank_on_cluster(
+    config: DatasetConfig,
+    away: Callable[[RankPart], Scored],
+    parts: Sequence[RankPart],
+    tell: Callable[[float], None],
+) -> list[Scored]:
+    """Let the workers of a cluster score; commit the scores of each partition as they come.
+
+    Parameters
+    ----------
+    away
+        Scores a part, on a worker.
+    tell
+        Called with the share that is done.
+    """
+    total = sum(part.rows.num_rows for part in parts)
+    done: list[Scored] = []
+    with (
+        progress.stage("rank on the cluster", total) as stage,
+        open_cluster(config.compute) as cluster,
+    ):
+        for part, scored in cluster.map(away, sent(parts), whole_worker=True):
+            done.append(_commit_scores(config, scored, stage))
+            stage.advance(part.rows.num_rows)
+            tell(len(done) / len(parts))
+        stage.result = f"{sum(scored.rows.num_rows for scored in done)} scored"
+    _show_workers(cluster, "Who ranked how much")
+    return done
 
 
 def _commit_scores(config: DatasetConfig, scored: Scored, stage: progress.StageReport) -> Scored:

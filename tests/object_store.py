@@ -81,12 +81,8 @@ def object_store(folder: Path, host: str = "127.0.0.1") -> Iterator[ObjectStore]
         _wait_for(store, folder / "store.log")
         yield store
     finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        process.kill()  # nobody needs its objects any more
+        process.wait()
 
 
 def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:

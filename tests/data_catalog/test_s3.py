@@ -115,6 +115,9 @@ def test_what_the_store_refuses_is_named_with_a_remedy(
     away = Root(catalog.root.url, {**s3.options, "endpoint_url": "http://127.0.0.1:9"})
     with pytest.raises(StorageError, match=r"Could not connect .*check `dataset.root`"):
         away.read_bytes("a")
+    table = Catalog(catalog.root.url, {**s3.options, "secret": "wrong"}).table("images")
+    with pytest.raises(StorageError, match=r"^table `images` at s3://[^\x1b]*check `dataset.root`"):
+        table.version()
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)

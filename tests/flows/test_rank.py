@@ -321,6 +321,25 @@ def test_likeness_and_discriminator_side_by_side(world: World) -> None:
     assert places[0] != places[1]
 
 
+def test_a_cluster_scores_as_this_machine_does(world: World) -> None:
+    from flows.rank import rank
+
+    both = {**RANK, "density": True}
+    here = rank(world.config(rank=both))
+    kept = scored(world)
+    assert len(kept) == 2 * ITEMS
+    shutil.rmtree(world.folder / world.root / "catalog" / "scores")
+    there = rank(world.config(rank=both, compute={"runner": "dask", "workers": 1}))
+    assert [r.new for r in there.rankings] == [r.new for r in here.rankings] == [ITEMS, ITEMS]
+    assert scored(world) == kept
+
+
+def scored(world: World) -> list[dict[str, Any]]:
+    """All rows of all scorers, without the time."""
+    order = [("model", "ascending"), ("item_id", "ascending")]
+    return world.table("scores").drop_columns(["scored_at"]).sort_by(order).to_pylist()
+
+
 def test_without_a_model(world: World, in_this_process: Run) -> None:
     with pytest.raises(CatalogError, match="there is no model 'other'"):
         ranked(world, "other")
