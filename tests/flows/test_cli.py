@@ -185,7 +185,7 @@ def test_rebuild_and_publish_end_with_the_promised_json(world: World) -> None:
     outcome = world.run("rebuild", "--json")
     assert outcome.code == 0, outcome.err
     (line,) = outcome.out.splitlines()
-    assert set(json.loads(line)) == {*WORDS, "reasons", "seconds", "build"}
+    assert set(json.loads(line)) == {*WORDS, "ranked", "notes", "reasons", "seconds", "build"}
     assert outcome.json["accepted"] == 3
     assert "standardize 1 of 1: 3 images" in outcome.err
     outcome = world.run("publish", "--json")
@@ -293,9 +293,14 @@ def test_gc_names_what_goes(built: World, in_this_process: Run) -> None:
 
 def test_the_demo_catches_what_it_planted(world: World, in_this_process: Run) -> None:
     folder = world.folder / "demo"
-    outcome = in_this_process("demo", str(folder), "--products", "20", "--json")
+    little = ("--products", "20", "--kimg", "0.064")
+    outcome = in_this_process("demo", str(folder), *little, "--json")
     assert outcome.code == 0, outcome
     told = json.loads(outcome.out.splitlines()[-1])
     assert told["planted"] > 100
     assert told["caught"] >= 0.9 * told["planted"]
     assert Path(told["report"]).is_file()
+    assert told["loop"]["decided"]["rejected"] > 30
+    assert told["loop"]["kimg"] == 0.064
+    assert told["loop"]["ranked"].keys() == {"density", "discriminator"}
+    assert all(Path(picture).is_file() for picture in told["loop"]["pictures"].values())
