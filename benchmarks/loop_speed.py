@@ -40,7 +40,7 @@ from flows.server import SETTINGS
 ITEMS: Final = 50_000
 REACH_START: Final = 20.0  # s
 REACH_OVERHEAD: Final = 0.10
-REPEATS: Final = 3
+REPEATS: Final = 2
 
 _SIZE: Final = (32, 24)  # height, width of the pictures, px
 _A_FOLDER: Final = 500

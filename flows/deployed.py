@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,12 +17,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from prefect import flow, get_run_logger, runtime
 from prefect.client.schemas.objects import State
-from prefect.concurrency.sync import concurrency
 from prefect.states import Completed
 from pydantic import BaseModel, ConfigDict, Field
 
-from data_catalog.errors import ConflictError
 from flows import loop, loop_notes, progress
+from flows.alone import alone
 from flows.catalog import open_catalog
 from flows.finish import finish
 from flows.settings import DatasetConfig, load
@@ -43,7 +41,6 @@ Wait = Annotated[
 
 WAIT: Final = 3600.0
 
-_LOOK_EVERY: Final = 2.0  # seconds
 _REFUSED: Final = 2  # exit code of a training that does not begin with such settings
 
 
@@ -67,7 +64,7 @@ def rebuild(config_file: str, wait: Wait = WAIT) -> BaseModel:
     from flows.rebuild import rebuild as work
 
     config = load(config_file)
-    with _told(), _alone(config, "rebuild", wait):
+    with _told(), alone(config, "rebuild", wait):
         return work.fn(config)
 
 
@@ -82,7 +79,7 @@ def publish(
     from flows.publish import publish as work
 
     config = load(config_file)
-    with _told(), _alone(config, "publish", wait):
+    with _told(), alone(config, "publish", wait):
         return work.fn(config, splits, whole)
 
 
@@ -97,7 +94,7 @@ def rank(
     from flows.rebuild import judge_again
 
     config = load(config_file)
-    with _told(), _alone(config, "rank", wait):
+    with _told(), alone(config, "rank", wait):
         summary = work.fn(config, model)
         judge_again(config)
     return summary
@@ -123,7 +120,8 @@ def _give_up(flow: Any, flow_run: FlowRun, state: State) -> None:
     for begun in loop_notes.read_begun(catalog):
         if begun.flow_run == str(flow_run.id):
             loop_notes.take_out(catalog, begun.run)
-            why = f"the training was cancelled by hand; `nonesuch train --run {_name(begun)}`"
+            name = Path(begun.run).name
+            why = f"the training was cancelled by hand; `nonesuch train --run {name}` goes on"
             loop_notes.note_declined(catalog, begun.version, begun.version_hash, why, "person")
 
 
@@ -186,8 +184,9 @@ def _train(
         _stop_if_asked(catalog, begun, heard)
         why = _reason_of(start.run, error)
         if why is not None:  # else it died, and goes on
-            loop_notes.note_declined(catalog, begun.version, begun.version_hash, why, "failure")
             loop_notes.take_out(catalog, begun.run)
+            if published is not None:  # what a person asked for says nothing of the version
+                loop_notes.note_declined(catalog, published.version, published.hash, why, "failure")
         raise
     if summary.status == "stopped":
         _stop_if_asked(catalog, begun, heard)
@@ -261,10 +260,6 @@ def _not_due(found: loop.Survey, published: Published) -> str:
     return f"version {published.version} is not trained, it is {state.standing}: {state.why}"
 
 
-def _name(begun: loop_notes.Begun) -> str:
-    return Path(begun.run).name
-
-
 class _Logged(progress.Lines):
     """Progress as lines of the run's log, which Prefect's page shows."""
 
@@ -276,61 +271,3 @@ class _Logged(progress.Lines):
 def _told() -> Iterator[None]:
     with progress.watch(_Logged()):
         yield
-
-
-@contextlib.contextmanager
-def _alone(config: DatasetConfig, purpose: str, wait: float) -> Iterator[None]:
-    """Be the only one at work on the dataset, after a wait if need be.
-
-    Raises
-    ------
-    ConflictError
-        If it is still in use after `wait` seconds: names who holds it.
-    """
-    catalog = open_catalog(config)
-    with contextlib.ExitStack() as stack:
-        if catalog.root.is_local:
-            stack.enter_context(_locked(catalog, purpose, wait))
-        else:
-            stack.enter_context(_limited(config, wait))
-        yield
-
-
-@contextlib.contextmanager
-def _locked(catalog: Catalog, purpose: str, wait: float) -> Iterator[None]:
-    """Take the root's lock, which counts for the command line, too, and is freed by a death."""
-    until = time.monotonic() + wait
-    told = ""
-    with contextlib.ExitStack() as stack:
-        while True:
-            try:
-                stack.enter_context(catalog.lock(purpose))
-                break
-            except ConflictError as error:
-                if time.monotonic() >= until:
-                    raise
-                if str(error) != told:
-                    told = str(error)
-                    get_run_logger().info("waiting for %g s at most: %s", wait, told)
-                time.sleep(_LOOK_EVERY)
-        yield
-
-
-@contextlib.contextmanager
-def _limited(config: DatasetConfig, wait: float) -> Iterator[None]:
-    """Take the dataset's slot at the server: object stores have no locks."""
-    name = limit_name(config.dataset.name)
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(concurrency(name, timeout_seconds=wait, strict=True))
-        except TimeoutError as error:
-            raise ConflictError(
-                f"{config.dataset.root} is in use: another run of this server works on it, see the "
-                f"concurrency limit {name!r}; wait until it ends, then start this one again"
-            ) from error
-        yield
-
-
-def limit_name(dataset: str) -> str:
-    """Give the name of the concurrency limit of a dataset."""
-    return f"nonesuch-{dataset}"

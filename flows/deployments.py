@@ -20,6 +20,7 @@ from prefect.deployments.runner import RunnerDeployment
 from prefect.types.entrypoint import EntrypointType
 
 from flows import deployed
+from flows.alone import limit_name
 from flows.settings import ConfigError, DatasetConfig
 
 TAG: Final = "nonesuch"
@@ -110,6 +111,4 @@ def ensure_limit(config: DatasetConfig) -> None:
     """Make the concurrency limit of a dataset whose root has no locks."""
     if "://" in config.dataset.root:
         with get_client(sync_client=True) as client:
-            client.upsert_global_concurrency_limit_by_name(
-                deployed.limit_name(config.dataset.name), 1
-            )
+            client.upsert_global_concurrency_limit_by_name(limit_name(config.dataset.name), 1)

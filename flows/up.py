@@ -110,6 +110,8 @@ class _Making:
         environment = {
             "PREFECT_SERVER_API_HOST": str(host),
             "PREFECT_SERVER_API_PORT": str(port),
+            # It copies its page there; by default beside its code, where it may not write.
+            "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(_home(self._config) / "ui"),
             # Its page asks where it came from, under whatever name, and no other page may ask.
             "PREFECT_SERVER_UI_API_URL": "/api",
             "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": page_of(self._api),

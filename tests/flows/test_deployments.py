@@ -321,8 +321,8 @@ def test_work_is_started_again_but_not_all_the_time(
 def test_a_run_waits_for_the_dataset_and_names_who_holds_it(tmp_path: Path) -> None:
     from prefect.logging import disable_run_logger
 
+    from flows.alone import alone
     from flows.catalog import open_catalog
-    from flows.deployed import _alone
 
     config = config_of(tmp_path)
     held, free = threading.Event(), threading.Event()
@@ -338,12 +338,31 @@ def test_a_run_waits_for_the_dataset_and_names_who_holds_it(tmp_path: Path) -> N
     with disable_run_logger():
         with (
             pytest.raises(ConflictError, match=f"process {os.getpid()} holds it for 'something"),
-            _alone(config, "publish", 0),
+            alone(config, "publish", 0),
         ):
             raise AssertionError("it is held")
         threading.Timer(0.2, free.set).start()
-        with _alone(config, "publish", 60):
+        with alone(config, "publish", 60):
             holder.join(60)
+
+
+def test_a_root_without_locks_has_a_slot_at_the_server(client: Any, tmp_path: Path) -> None:
+    from flows.alone import alone
+    from flows.deployments import ensure_limit
+
+    raw = {"dataset": {"name": "remote", "root": "memory://bucket"}, "train": {"folder": "models"}}
+    config = parse(raw, name="test", folder=tmp_path)
+    for _ in range(2):
+        ensure_limit(config)
+    with alone(config, "rebuild", 60):
+        assert client.read_global_concurrency_limit_by_name("nonesuch-remote").active_slots == 1
+        with (
+            pytest.raises(ConflictError, match="memory://bucket is in use: another run of this"),
+            alone(config, "publish", 1),
+        ):
+            raise AssertionError("it is held")
+    with alone(config, "publish", 60):
+        pass
 
 
 def test_an_event_about_what_is_not_due_trains_nothing(tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-"""One dataset and its `nonesuch up` for all tests here: ready, healed, killed, ended, up again."""
+"""Once round the loop under `nonesuch up`, while one part after the other is killed.
+
+The tests build upon each other: a dataset and a server are too dear to be made for each.
+"""
 
 from __future__ import annotations
 
@@ -16,19 +19,21 @@ import httpx
 import psutil
 import pytest
 
+from data_catalog import models
 from flows import parts
 from flows.ports import UpError
 from flows.server import find_server
 from flows.settings import ConfigError, DatasetConfig
 from flows.up import keep_up
 from review_ui.errors import AccessError
-from tests.flows.upping import Up, start_up
+from tests.flows.upping import ITEMS, RAW, Up, start_up
 from tests.flows.world import World, fill
 
-pytestmark = pytest.mark.xdist_group("up")
+pytestmark = [pytest.mark.xdist_group("up"), pytest.mark.timeout(900)]
 
 PARTS = ("server", "runner", "review")
 PLAN = {"rebuild": "7 3 * * *", "time_zone": "Europe/Vienna"}
+PLANNED = ("7 3 * * *", "Europe/Vienna", True)
 
 
 class Site:
@@ -47,9 +52,8 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    world = World(tmp_path_factory.mktemp("up"))
-    fill(world.images, range(6))
-    world.raw |= {"server": {"port": 0}, "review": {"port": 0}, "schedules": PLAN}
+    world = World(tmp_path_factory.mktemp("up"), raw={**RAW, "schedules": PLAN})
+    fill(world.images, range(ITEMS))
     world.write_config()
     site = Site(world)
     try:
@@ -97,14 +101,7 @@ def test_other_pages_may_not_ask_the_server(up: Up) -> None:
 
 def test_the_plan_is_there(up: Up) -> None:
     assert {one["name"] for one in up.post("/deployments/filter")} == {"shoes"}
-    assert _plan(up) == [("7 3 * * *", "Europe/Vienna", True)]
-
-
-def test_a_run_from_the_page_does_its_work_and_is_told_of(up: Up) -> None:
-    with up.says(flow="rebuild", state="Completed"):
-        run = up.start_run("rebuild")
-    assert up.state(run) == "Completed"
-    assert up.world.table("images").num_rows == 6
+    assert _plan(up) == [PLANNED]
 
 
 # ---- It is refused. ------------------------------------------------------------------------------
@@ -160,17 +157,7 @@ def test_a_page_for_others_needs_a_password(tmp_path: Path) -> None:
         _said_by(World(tmp_path).config(server={"port": 0}, review=open_to_all))
 
 
-# ---- It heals. -----------------------------------------------------------------------------------
-
-
-def test_a_killed_review_page_comes_back_with_all_decisions(up: Up) -> None:
-    before, address = up.pid("review"), up.ready["review"]
-    decided = up.decide("rejected")
-    with up.says(part="review", state="ready"):
-        os.kill(before, signal.SIGKILL)
-    assert up.pid("review") != before
-    assert httpx.get(f"{address}api/health", timeout=60).json()["ok"]
-    assert up.decisions() == {decided: "rejected"}
+# ---- Its parts are killed. -----------------------------------------------------------------------
 
 
 def test_a_run_outlives_the_server_but_not_its_runner(up: Up) -> None:
@@ -188,33 +175,89 @@ def test_a_run_outlives_the_server_but_not_its_runner(up: Up) -> None:
             os.kill(up.pid("runner"), signal.SIGKILL)
         assert not psutil.pid_exists(pid)
         assert (up.state(run), _slots(up)) == ("Crashed", 0)
-    assert _plan(up) == [("7 3 * * *", "Europe/Vienna", True)]
+    assert _plan(up) == [PLANNED]
 
 
-def test_a_killed_run_has_crashed_and_its_slot_is_free(up: Up) -> None:
+def test_a_run_from_the_page_does_its_work_and_is_told_of(up: Up) -> None:
+    with up.says(flow="rebuild", state="Completed"):
+        up.start_run("rebuild")
+    assert up.is_done("rebuild")
+
+
+def test_a_killed_review_page_comes_back_with_all_decisions(up: Up) -> None:
+    before, address = up.pid("review"), up.ready["review"]
+    decided = up.decide("rejected")
+    with up.says(part="review", state="ready"):
+        os.kill(before, signal.SIGKILL)
+    assert up.pid("review") != before
+    assert httpx.get(f"{address}api/health", timeout=60).json()["ok"]
+    assert up.decisions() == {decided: "rejected"}
+
+
+def test_a_killed_run_has_crashed_and_the_next_one_starts(up: Up) -> None:
     with up.world.catalog.lock("a test"):
-        run = up.start_run("rebuild")
+        run = up.start_run("publish")
         up.wait_for_state(run, "Running")
         os.kill(up.pid_of_run(run), signal.SIGKILL)
         up.wait_for_state(run, "Crashed")
-    up.wait_for(lambda: _slots(up) == 0)
+    up.start_run("publish")
+    up.wait_for(lambda: up.is_done("publish"))
 
 
-# ---- It is killed, and up again. -----------------------------------------------------------------
+# ---- It is killed itself, and up again: the loop goes on. ----------------------------------------
 
 
-def test_killed_alone_its_parts_end_and_the_next_one_has_all(site: Site, up: Up) -> None:
+def test_killed_in_a_training_and_days_later_up_again(site: Site, up: Up) -> None:
+    """The training goes on, one missed run makes up for all, the plan goes on."""
     deployments = {one["id"] for one in up.post("/deployments/filter")}
+    run = up.wait_for(lambda: up.working("train"))
+    up.wait_for(lambda: sum(map(_is_to_come, up.runs())) > 1)
+    # The server and the page are left, and end by themselves.
+    up.kill_all("runner")
+    up.wait_until_gone()
+    missed = _shift(up.home / "prefect.db", days=400)
+    up = site.again()
+    assert {"flow": "train", "state": "Crashed"} in up.facts
+    assert {"flow": "rebuild", "skipped": missed - 1} in up.facts
+    assert up.state(run) == "Crashed"
+    (last, *others) = [one for one in up.runs() if _was_missed(one)]
+    assert [one["state_name"] for one in others] == ["Skipped"] * (missed - 1)
+    up.wait_for_state(last["id"], "Completed")
+    up.wait_for(lambda: [one for one in up.runs() if _is_to_come(one)])
+    assert {one["id"] for one in up.post("/deployments/filter")} == deployments
+    assert _plan(up) == [PLANNED]
+
+
+def test_nothing_is_trained_twice_and_no_decision_is_lost(up: Up) -> None:
+    for flow in ("train", "rank"):
+        up.wait_for(lambda flow=flow: up.is_done(flow))
+    (training,) = up.trainings()
+    assert training.status == "finished"
+    assert len(models.all_models(up.world.catalog)) == 1
+    assert up.world.table("versions").num_rows == 1
+    ((decided, word),) = up.decisions().items()
+    assert word == "rejected"
+    assert decided not in up.world.published()
+    assert sorted(up.scored()) == sorted(up.world.table("verdicts")["item_id"].to_pylist())
+
+
+# ---- It is ended. --------------------------------------------------------------------------------
+
+
+def test_it_ends_in_good_order(up: Up) -> None:
     with up.world.catalog.lock("a test"):
         run = up.start_run("rebuild")
         up.wait_for_state(run, "Running")
-        up.kill()
-        up.wait_until_gone()
-    up = site.again()
-    assert up.state(run) not in ("Running", "Pending", "Cancelling")
-    assert {one["id"] for one in up.post("/deployments/filter")} == deployments
-    assert _plan(up) == [("7 3 * * *", "Europe/Vienna", True)]
-    assert set(up.decisions().values()) == {"rejected"}
+        outcome = up.stop()
+    assert (outcome.code, outcome.err) == (0, "")
+    stopped = [one["part"] for one in up.facts if one.get("state") == "stopping"]
+    assert stopped == ["runner", "review", "server"]
+    assert up.facts[-1] == {"stopped": True}
+    assert find_server(up.world.config()) is None
+    with sqlite3.connect(up.home / "prefect.db") as database:
+        rows = database.execute("SELECT DISTINCT state_type FROM flow_run").fetchall()
+    database.close()
+    assert not {"RUNNING", "PENDING", "CANCELLING"} & {state for (state,) in rows}
 
 
 def _shift(database: Path, days: int) -> int:
@@ -232,43 +275,13 @@ def _shift(database: Path, days: int) -> int:
     return shifted
 
 
-def test_all_killed_at_once_days_later_up_again_and_ended(site: Site, up: Up) -> None:
-    """What ran has crashed, one missed run makes up for all, the plan goes on."""
-    with up.world.catalog.lock("a test"):
-        run = up.start_run("rebuild")
-        up.wait_for_state(run, "Running")
-        up.wait_for(lambda: sum(map(_is_to_come, up.runs())) > 1)
-        up.kill_all()
-        assert up.pids() == []
-        missed = _shift(up.home / "prefect.db", days=400)
-        up = site.again()
-        assert {"flow": "rebuild", "state": "Crashed"} in up.facts
-        assert {"flow": "rebuild", "skipped": missed - 1} in up.facts
-        assert up.state(run) == "Crashed"
-        (last, *others) = [one for one in up.runs() if _was_missed(one)]
-        assert [one["state_name"] for one in others] == ["Skipped"] * (missed - 1)
-        up.wait_for_state(last["id"], "Running")
-        up.wait_for(lambda: [one for one in up.runs() if _is_to_come(one)])
-        outcome = up.stop()
-    assert (outcome.code, outcome.err) == (0, "")
-    stopped = [one["part"] for one in up.facts if one.get("state") == "stopping"]
-    assert stopped == ["runner", "review", "server"]
-    assert up.facts[-1] == {"stopped": True}
-    assert find_server(up.world.config()) is None
-    with sqlite3.connect(up.home / "prefect.db") as database:
-        rows = database.execute("SELECT DISTINCT state_type FROM flow_run").fetchall()
-    database.close()
-    assert not {"RUNNING", "PENDING", "CANCELLING"} & {state for (state,) in rows}
-
-
 def _was_missed(run: dict[str, Any]) -> bool:
     return run["auto_scheduled"] and _due(run) < datetime.now(UTC) - timedelta(days=1)
 
 
 def _is_to_come(run: dict[str, Any]) -> bool:
-    return (
-        run["auto_scheduled"] and run["state_name"] == "Scheduled" and _due(run) > datetime.now(UTC)
-    )
+    later = _due(run) > datetime.now(UTC)
+    return run["auto_scheduled"] and run["state_name"] == "Scheduled" and later
 
 
 def _due(run: dict[str, Any]) -> datetime:

@@ -17,12 +17,27 @@ from typing import Any
 import httpx
 import psutil
 
+from data_catalog import models
 from flows import parts
 from flows.server import FILE
 from review_ui.store.settling import ALL
+from tests.flows.trainable import TRAIN
 from tests.flows.world import Outcome, Process, World
+from training.runs.record import RunRecord, list_runs
 
-SECONDS = 150.0  # a machine that does other things, too
+SECONDS = 240.0  # a machine that does other things, too
+ITEMS = 12
+# A dataset that goes round the whole loop in seconds.
+RAW: dict[str, Any] = {
+    "sources": [{"kind": "folder", "path": "images"}],
+    "recipe": {"width": 12, "height": 16, "format": "png"},
+    "rules": {name: {"action": "off"} for name in ("too_small", "too_few_bytes", "near_duplicate")},
+    "run": {"workers": 1},
+    "rank": {"device": "cpu", "shuffles": 2},
+    "train": {**TRAIN, "run": {**TRAIN["run"], "total_kimg": 0.32, "snapshot_ticks": 1}},
+    "server": {"port": 0},
+    "review": {"port": 0},
+}
 
 
 @dataclass
@@ -157,6 +172,46 @@ class Up:
         """Wait until a run is in one of these states."""
         self.wait_for(lambda: self.state(run) in states)
 
+    def runs_of(self, flow: str) -> list[dict[str, Any]]:
+        """Give the runs of a flow, the last one first."""
+        found = self.post("/flow_runs/filter", flows={"name": {"any_": [flow]}})
+        return sorted(found, key=lambda one: str(one["created"]), reverse=True)
+
+    def working(self, flow: str) -> str | None:
+        """Give the id of the run of a flow that is under way: of a training with a snapshot."""
+        if flow == "train" and not any(run.snapshots for run in self.trainings()):
+            return None
+        alive = [one["id"] for one in self.runs_of(flow) if one["state_type"] == "RUNNING"]
+        return str(alive[0]) if alive else None
+
+    def is_done(self, flow: str) -> bool:
+        """Whether a step of the loop has come to its end, and nothing of it runs any more."""
+        table = self.world.table
+        finished: dict[str, Callable[[], bool]] = {
+            "rebuild": lambda: table("builds").num_rows > 0,
+            "publish": lambda: table("versions").num_rows > 0,
+            "train": lambda: models.current(self.world.catalog) is not None,
+            "rank": lambda: len(self.scored()) == ITEMS,
+        }
+        alive = ("PENDING", "RUNNING", "CANCELLING")
+        return finished[flow]() and not any(
+            one["state_type"] in alive for one in self.runs_of(flow)
+        )
+
+    def trainings(self) -> list[RunRecord]:
+        """Give the runs of trainings."""
+        folder = self.world.folder / self.world.root / "models"
+        return list_runs(folder) if folder.exists() else []
+
+    def scored(self) -> list[str]:
+        """Give the ids of the items that the trained model has scored to the end."""
+        model = models.current(self.world.catalog)
+        return [
+            one["item_id"]
+            for one in self.world.table("scores").to_pylist()
+            if model is not None and one["model"] == model.model and one["percentile"] is not None
+        ]
+
     def pid_of_run(self, run: str) -> int:
         """Give the process id of a run."""
 
@@ -189,10 +244,10 @@ class Up:
         self.process.popen.kill()
         self.process.popen.wait()
 
-    def kill_all(self) -> None:
-        """Kill -9 it, all parts, and all that they have started, at once."""
+    def kill_all(self, part: str | None = None) -> None:
+        """Kill -9 it, all parts or one, and all that they have started, at once."""
         self.process.popen.send_signal(signal.SIGSTOP)  # lest it start one again
-        for pid in (self.process.popen.pid, *self.pids()):
+        for pid in (self.process.popen.pid, *self.pids(part)):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.popen.wait()
