@@ -174,7 +174,7 @@ def test_the_list_says_what_is_known(world: World) -> None:
     assert new.grid is not None
     assert Path(new.grid).name == "kimg-000000.032.png"
     assert (other.current, other.usable) == (False, True)
-    (old / "snapshots" / "kimg-000000.016").rmdir()
+    (old / "snapshots" / "kimg-000000.032").rmdir()
     assert [model.usable for model in list_models(config)] == [True, False]
     (old / "run.json").unlink()
     assert list_models(config)[1].metrics == {}
