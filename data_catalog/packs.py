@@ -12,7 +12,7 @@ import secrets
 import tempfile
 import time
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,8 @@ MAX_BYTES: Final = 256 << 20
 
 _OPEN_FILES: Final = 64
 _FETCHES: Final = 16  # range reads in flight where each is a request over a network
+_AT_ONCE: Final = 1 << 20  # bytes that are read in one, where they are neighbours
+_GAP: Final = 32 << 10  # bytes between neighbours: a header, a thumbnail
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,24 +218,27 @@ class PackStore:
                 os.close(handle)
 
     def _fetch(self, refs: Iterable[PackRef]) -> Iterator[bytes]:
-        waiting: deque[Future[bytes]] = deque()
+        waiting: deque[Future[list[bytes]]] = deque()
         with ThreadPoolExecutor(_FETCHES) as pool:
             try:
-                for ref in refs:
-                    waiting.append(pool.submit(self._fetch_one, ref))
+                for neighbours in _neighbours(refs):
+                    waiting.append(pool.submit(self._fetch_at_once, neighbours))
                     if len(waiting) >= 2 * _FETCHES:
-                        yield waiting.popleft().result()
+                        yield from waiting.popleft().result()
                 while waiting:
-                    yield waiting.popleft().result()
+                    yield from waiting.popleft().result()
             finally:
                 for future in waiting:
                     future.cancel()
 
-    def _fetch_one(self, ref: PackRef) -> bytes:
-        path = self.root.join(ref.pack)
+    def _fetch_at_once(self, refs: Sequence[PackRef]) -> list[bytes]:
+        """Read neighbours in one request: each costs more than some bytes between them."""
+        start, end = refs[0].offset, refs[-1].offset + refs[-1].length
+        path = self.root.join(refs[0].pack)
         with naming(path):
-            data = self.root.fs.cat_file(path, start=ref.offset, end=ref.offset + ref.length)
-        return self._whole(ref, bytes(data))
+            data = memoryview(self.root.fs.cat_file(path, start=start, end=end))
+        places = ((ref, ref.offset - start) for ref in refs)
+        return [self._whole(ref, bytes(data[at : at + ref.length])) for ref, at in places]
 
     def _whole(self, ref: PackRef, data: bytes) -> bytes:
         if len(data) != ref.length:
@@ -242,3 +247,19 @@ class PackStore:
                 f"{ref.offset}, {len(data)} are there; restore it from a copy"
             )
         return data
+
+
+def _neighbours(refs: Iterable[PackRef]) -> Iterator[list[PackRef]]:
+    """Put references together that follow one another in a pack, with little between them."""
+    group: list[PackRef] = []
+    for ref in refs:
+        if group and not (
+            ref.pack == group[-1].pack
+            and 0 <= ref.offset - (group[-1].offset + group[-1].length) <= _GAP
+            and ref.offset + ref.length - group[0].offset <= _AT_ONCE
+        ):
+            yield group
+            group = []
+        group.append(ref)
+    if group:
+        yield group

@@ -125,6 +125,10 @@ class Root:
         """Full path below the root, as the file system wants it."""
         return "/".join([self.path, *(part.strip("/") for part in parts if part)])
 
+    def address(self, path: str) -> str:
+        """Where something is, for people and browsers: full path, or URL."""
+        return self.join(path) if self.is_local else f"{self.url}/{path.strip('/')}"
+
     def child(self, *parts: str) -> Root:
         """Give a folder below this one. It need not exist."""
         below = "/".join([self.url, *(part.strip("/") for part in parts)])

@@ -7,8 +7,10 @@ resolves conflicts nor tries the next number, and the second of two writers fail
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +18,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+import pyarrow.fs as pa_fs
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
@@ -31,8 +34,20 @@ _CONFIGURATION: Final[Mapping[str, str | None]] = {"delta.dataSkippingNumIndexed
 _CHECK_DISK: Final = "check that the disk is neither full nor read-only, then run it again"
 _COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m|↳")  # delta-rs' words, as for a terminal
 
+_LET_GO: Final = 0.1  # seconds
+
 _NO_RETRY: Final = CommitProperties(max_commit_retries=0)
 _RETRY: Final = CommitProperties(max_commit_retries=50)
+
+
+def _let_go() -> None:
+    """Wait until threads of Arrow have let go of what they read, before the interpreter ends.
+
+    Files of delta-rs are closed in Python, by threads that outlive a read by a moment. One that
+    does so while the interpreter ends aborts the process, although its work is done.
+    """
+    atexit.unregister(_let_go)  # it was registered once a read
+    time.sleep(_LET_GO)
 
 
 class Table:
@@ -210,7 +225,14 @@ class Table:
             return None
         with self._translated(None):
             # Files from before a column was added to the schema give nulls for it.
-            return table.to_pyarrow_dataset(schema=self.schema)
+            return table.to_pyarrow_dataset(filesystem=self._filesystem(), schema=self.schema)
+
+    def _filesystem(self) -> pa_fs.FileSystem | None:
+        """Give Arrow's own for local files; None: delta-rs' one, for URLs."""
+        if "://" in self.url:
+            atexit.register(_let_go)
+            return None
+        return pa_fs.SubTreeFileSystem(self.url, pa_fs.LocalFileSystem())
 
     def _open(self) -> DeltaTable | None:
         with self._translated(None):

@@ -161,7 +161,7 @@ def _report(settings: Any) -> str:
     from data_catalog.versions import REPORT
     from flows.catalog import open_catalog
 
-    return open_catalog(settings).root.join(REPORT)
+    return open_catalog(settings).root.address(REPORT)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Mapping
@@ -36,8 +37,14 @@ def up(
 
 
 def _tell(words: str, _facts: Mapping[str, Any]) -> None:
-    say(f"{datetime.now():%H:%M:%S} {words}")
+    _say(f"{datetime.now():%H:%M:%S} {words}")
 
 
 def _tell_in_json(_words: str, facts: Mapping[str, Any]) -> None:
-    say(json.dumps(facts))
+    _say(json.dumps(facts))
+
+
+def _say(text: str) -> None:
+    """Say it, if anybody is there: when the terminal is gone, all parts still end in order."""
+    with contextlib.suppress(OSError):
+        say(text)

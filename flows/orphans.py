@@ -7,12 +7,10 @@ nothing ran, one after the other, although the last of them does the work of all
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Final
 
 from flows.prefect_api import ALIVE, PrefectApi, Run
@@ -31,7 +29,6 @@ class Settled:
 
 async def settle(
     api: PrefectApi,
-    home: Path,
     now: datetime,
     *,
     before: datetime,
@@ -41,8 +38,6 @@ async def settle(
 
     Parameters
     ----------
-    home
-        Of the server, which keeps its leases there.
     before
         Runs that changed since are left alone: their process may be starting now.
     is_alive
@@ -57,24 +52,8 @@ async def settle(
             await api.set_state(run.id, "CANCELLED", "Cancelled", DIED)
         else:
             await api.set_state(run.id, "CRASHED", "Crashed", DIED)
-    for lease in leases_of(home, {run.id for run in dead}):
-        await api.release(lease)
     await _free_slots(api)
     return Settled(tuple(run.flow for run in dead), await skip_missed(api, now))
-
-
-def leases_of(home: Path, runs: Set[str]) -> list[str]:
-    """Give the ids of leases that runs hold: of slots that they took while they ran."""
-    found = []
-    for file in sorted((home / "concurrency_leases").glob("*-*.json")):
-        try:
-            lease = json.loads(file.read_text(encoding="utf-8"))
-            holder = (lease["metadata"] or {}).get("holder") or {}
-            if holder.get("type") == "flow_run" and holder.get("id") in runs:
-                found.append(str(lease["id"]))
-        except (OSError, ValueError, KeyError):  # released at this moment
-            continue
-    return found
 
 
 async def _free_slots(api: PrefectApi) -> None:

@@ -18,6 +18,7 @@ import httpx
 
 ALIVE: Final = ("PENDING", "RUNNING", "CANCELLING")
 WAITING: Final = ("SCHEDULED",)
+ENDED: Final = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
 _PAGE: Final = 200
 _HEALTH_SECONDS: Final = 3.0
@@ -131,24 +132,22 @@ class PrefectApi:
         }
         return [await self._run(raw) for raw in await self._pages("/flow_runs/filter", chosen)]
 
-    async def latest_runs(self, after: datetime) -> list[Run]:
-        """Give the runs that began after a time, at most a page of them, the last first."""
+    async def ended_runs(self, after: datetime) -> list[Run]:
+        """Give the runs that have ended since a time, the first one first."""
         chosen = {
-            "flow_runs": {"start_time": {"after_": after.isoformat()}},
-            "sort": "START_TIME_DESC",
-            "limit": _PAGE,
+            "flow_runs": {
+                "state": {"type": {"any_": list(ENDED)}},
+                "end_time": {"after_": after.isoformat()},
+            },
+            "sort": "END_TIME_DESC",
         }
-        found = await self._post("/flow_runs/filter", chosen)
-        return [await self._run(raw) for raw in found]
+        found = await self._pages("/flow_runs/filter", chosen)
+        return [await self._run(raw) for raw in reversed(found)]
 
     async def set_state(self, run: str, state: str, name: str, message: str) -> None:
         """Put a run into a state, whatever it is in; slots that it holds come free."""
         body = {"state": {"type": state, "name": name, "message": message}, "force": True}
         await self._post(f"/flow_runs/{run}/set_state", body)
-
-    async def release(self, lease: str) -> None:
-        """Give back the slots of a lease."""
-        await self._post("/v2/concurrency_limits/decrement-with-lease", {"lease_id": lease})
 
     async def set_slots(self, limit: str, slots: int) -> None:
         """Say how many slots of a concurrency limit are taken."""

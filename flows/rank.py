@@ -304,7 +304,7 @@ def _figures(config: DatasetConfig, work: Work, *, redraw: bool) -> dict[str, An
     if redraw or not all(catalog.root.exists(path) for path in paths.values()):
         pictures = write_sheets(catalog, config.recipe, work.model, stay)
     else:
-        pictures = {name: catalog.root.join(path) for name, path in paths.items()}
+        pictures = {name: catalog.root.address(path) for name, path in paths.items()}
     found = figures(work.scorer, scores, stay, config.rules)
     return {**asdict(found), "pictures": pictures}
 

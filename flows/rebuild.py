@@ -190,6 +190,6 @@ def show(config: DatasetConfig, summary: RebuildSummary) -> None:
         key="rebuild-reasons",
         table=[{"reason": name, "items": count} for name, count in summary.reasons.items()],
     )
-    report = open_catalog(config).root.child(REPORT).url
+    report = open_catalog(config).root.address(REPORT)
     link = report if "://" in report else Path(report).as_uri()
     create_link_artifact(key="rebuild-report", link=link, link_text="report.html")

@@ -8,7 +8,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ import httpx
 
 from flows import orphans, parts
 from flows.parts import Part
-from flows.prefect_api import ALIVE, PrefectApi, Run
+from flows.prefect_api import ALIVE, ENDED, PrefectApi, Run
 
 Tell = Callable[[str, Mapping[str, Any]], None]
 """Takes words for people, and the same as data for machines."""
@@ -25,7 +25,9 @@ _LONGEST_PAUSE: Final = 60.0  # seconds between two starts of a part
 _STEADY: Final = 60.0  # seconds after which a part counts as well started
 _SHOWN_AFTER: Final = 2  # starts that failed, from which on the last lines are shown
 _LOOK_EVERY: Final = 5.0  # seconds, at what runs
+_LAG: Final = timedelta(seconds=30)  # between the end of a run and the server's knowing of it
 _SKIP_EVERY: Final = 60.0  # seconds
+_SLOW: Final = 60.0  # seconds to start in, without a word
 _PATIENCE: Final = 5.0  # seconds without a word, while a part ends
 # Seconds that a part may take to end: a training saves, a rebuild ends what it has begun.
 _GRACE: Final = {"runner": 120.0}
@@ -144,7 +146,7 @@ class Supervisor:
         alive = await asyncio.to_thread(parts.flow_runs)
         try:
             found = await orphans.settle(
-                self._prefect, self._home, now, before=now, is_alive=alive.__contains__
+                self._prefect, now, before=now, is_alive=alive.__contains__
             )
         except httpx.HTTPError as error:
             # The server died meanwhile. The automation that waits for heartbeats is left.
@@ -165,26 +167,40 @@ class Supervisor:
 
     async def _watch(self, say_ready: Callable[[], None]) -> None:
         """Say when all is ready, then what runs, and skip what piles up."""
-        began = datetime.now(UTC)
-        await asyncio.gather(*(event.wait() for event in self._ready.values()))
+        while missing := [name for name, event in self._ready.items() if not event.is_set()]:
+            waits = [asyncio.create_task(self._ready[name].wait()) for name in missing]
+            _, late = await asyncio.wait(waits, timeout=_SLOW)
+            for wait in late:
+                wait.cancel()
+            if late:
+                self._tell(f"not there yet: {', '.join(missing)}", {"waiting": missing})
         say_ready()
         known: dict[str, str] = {}
-        skip_at = time.monotonic() + _SKIP_EVERY
+        looked, skip_at = datetime.now(UTC), time.monotonic() + _SKIP_EVERY
         while True:
             # Where the server is away it says so itself, and is back in a moment.
             with contextlib.suppress(httpx.HTTPError):
-                for run in reversed(await self._prefect.latest_runs(began)):
+                now = datetime.now(UTC)
+                runs = await self._prefect.runs(ALIVE)
+                runs += await self._prefect.ended_runs(looked - _LAG)
+                for run in runs:
                     if known.get(run.id) != run.called:
                         self._tell_run(run)
-                    known[run.id] = run.called
+                known, looked = {run.id: run.called for run in runs}, now
                 if time.monotonic() > skip_at:
                     skip_at = time.monotonic() + _SKIP_EVERY
-                    self._tell_skipped(await orphans.skip_missed(self._prefect, datetime.now(UTC)))
+                    self._tell_skipped(await orphans.skip_missed(self._prefect, now))
             await asyncio.sleep(_LOOK_EVERY)
 
     def _tell_run(self, run: Run) -> None:
+        """Tell of a run that has begun or ended; what was put right here has been told."""
+        has_ended = run.state in ENDED
+        if run.message in (orphans.DIED, orphans.MISSED) or not (
+            has_ended or run.state == "RUNNING"
+        ):
+            return
         words = f"{run.flow}: {run.called.lower()}"
-        if run.state in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"):
+        if has_ended:
             words += f" after {run.seconds:.0f} s"
         if run.state in ("FAILED", "CRASHED") and run.message:
             words += f": {run.message}"

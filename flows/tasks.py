@@ -333,7 +333,7 @@ def _commit_build(
             judgement=judgement,
             selection=selection,
         )
-        stage.result = catalog.root.join(REPORT)
+        stage.result = catalog.root.address(REPORT)
     catalog.root.remove(REPORT)
     catalog.table("groups").replace(judgement.groups)
     catalog.table("verdicts").replace(judgement.verdicts)

@@ -55,7 +55,7 @@ def write_sheets(
             catalog.root.remove(path)
             continue
         catalog.root.write_bytes(path, drawn)
-        written[name] = catalog.root.join(path)
+        written[name] = catalog.root.address(path)
     return written
 
 

@@ -68,6 +68,39 @@ def test_any_members_survive(
     assert list(store.read_many(refs)) == [data for _, data in members]
 
 
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.binary(max_size=60_000), min_size=1, max_size=12),
+    st.lists(st.integers(0, 11), max_size=30),
+)
+def test_neighbours_that_are_read_at_once_are_told_apart(
+    tmp_path_factory: pytest.TempPathFactory, members: list[bytes], order: list[int]
+) -> None:
+    store = PackStore(Root(f"memory://{tmp_path_factory.mktemp('packs').name}"))
+    with store.writer() as writer:
+        refs = [writer.add("x", data) for data in members]
+    wanted = [number % len(members) for number in [*range(len(members)), *order]]
+    found = list(store.read_many(refs[number] for number in wanted))
+    assert found == [members[number] for number in wanted]
+
+
+def test_neighbours_take_one_request(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    store = PackStore(Root(f"memory://{tmp_path.name}"))
+    with store.writer() as writer:
+        refs = [writer.add("x", bytes([n]) * 200_000) for n in range(10)]
+    requests: list[int] = []
+    read = store.root.fs.cat_file
+
+    def counted(path: str, start: int, end: int) -> bytes:
+        requests.append(end - start)
+        return bytes(read(path, start=start, end=end))
+
+    monkeypatch.setattr(store.root.fs, "cat_file", counted)
+    assert [data[0] for data in store.read_many(refs)] == list(range(10))
+    assert len(requests) == 2  # a mebibyte each at most
+    assert max(requests) <= 1 << 20
+
+
 def test_full_by_items_and_by_bytes(store: PackStore) -> None:
     with store.writer(max_items=2) as writer:
         assert not writer.full

@@ -40,6 +40,13 @@ def test_write_read_list_move_remove(root: Root) -> None:
     assert list(root.walk()) == []
 
 
+def test_an_address_is_a_path_or_a_url(root: Root) -> None:
+    root.write_bytes("x/a", b"1")
+    address = root.address("x/a")
+    assert address == f"{root.url}/x/a"
+    assert address.startswith("/" if root.is_local else "memory://")
+
+
 def test_child_and_pickled_copies_mean_the_same_folder(root: Root) -> None:
     root.child("x", "y").write_bytes("a", b"1")
     assert root.read_bytes("x/y/a") == b"1"

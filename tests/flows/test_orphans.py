@@ -1,16 +1,14 @@
-"""Which runs of schedules a later one makes superfluous, and whose leases are freed."""
+"""Which runs of schedules a later one makes superfluous."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.orphans import leases_of, superfluous
+from flows.orphans import superfluous
 from flows.prefect_api import Run
 
 NOON = datetime(2026, 3, 29, 12, tzinfo=UTC)
@@ -80,21 +78,3 @@ def test_of_each_deployment_that_has_any_due_one_is_left_however_the_clock_jumps
         assert len(left) == min(len(due), 1)
         assert all(one.due == max(other.due for other in due if other.due) for one in left)
     assert all(one.due and one.due <= now for one in runs if one.id in gone)
-
-
-def _lease(home: Path, name: str, holder: object) -> None:
-    file = home / "concurrency_leases" / f"{name}.json"
-    file.parent.mkdir(exist_ok=True)
-    metadata = {"slots": 1, "holder": holder} if holder else {"slots": 1}
-    file.write_text(json.dumps({"id": name, "resource_ids": ["x"], "metadata": metadata}))
-
-
-def test_leases_are_those_of_the_runs_and_of_nobody_else(tmp_path: Path) -> None:
-    assert leases_of(tmp_path, {"run-1"}) == []
-    _lease(tmp_path, "lease-1", {"type": "flow_run", "id": "run-1"})
-    _lease(tmp_path, "lease-2", {"type": "flow_run", "id": "run-2"})
-    _lease(tmp_path, "lease-3", {"type": "task_run", "id": "run-1"})
-    _lease(tmp_path, "lease-4", None)
-    (tmp_path / "concurrency_leases" / "lease-5.json").write_text("{")
-    (tmp_path / "concurrency_leases" / "expirations.json").write_text("{}")
-    assert leases_of(tmp_path, {"run-1"}) == ["lease-1"]

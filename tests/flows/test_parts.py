@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -151,21 +150,16 @@ def test_it_ends_with_its_owner_and_the_rest_is_found(
 
 
 def test_one_that_does_not_want_to_end_is_killed(tmp_path: Path) -> None:
-    program = (
-        "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf'); time.sleep(300)"
-    )
-
-    async def insist() -> int:
-        part = part_of(
-            tmp_path, f"import sys; sys.stdout.reconfigure(line_buffering=True); {program}"
-        )
-        await part.start()
-        while "deaf" not in part.last_lines:
-            await asyncio.sleep(0.01)
-        await asyncio.to_thread(parts.end, parts.left_behind(tmp_path), 0.2)
-        return await part.until_ended()
-
-    assert asyncio.run(insist()) == -signal.SIGKILL
+    program = "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True)"
+    with subprocess.Popen(
+        [sys.executable, "-c", f"{program}; time.sleep(300)"],
+        stdout=subprocess.PIPE,
+        env={**os.environ, parts.HOME: str(tmp_path)},
+    ) as deaf:
+        assert deaf.stdout is not None
+        assert deaf.stdout.readline() == b"deaf\n"
+        parts.end(parts.left_behind(tmp_path), 0.2)
+        assert _is_gone(deaf.pid)
 
 
 def test_runs_are_known_by_their_environment() -> None:

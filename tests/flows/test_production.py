@@ -173,6 +173,16 @@ def deployed(tmp_path: Path, prefect_server: str) -> Iterator[World]:
             arguments = [str(FILES / "automations.py"), str(file)]
         _run(world, program, *arguments)
     yield world
+    asyncio.run(_remove_deployments(world))
+
+
+async def _remove_deployments(world: World) -> None:
+    """Leave none on the server that all tests share: the review page would start theirs there."""
+    from prefect.client.orchestration import PrefectClient
+
+    async with PrefectClient(world.server) as client:
+        for deployment in await client.read_deployments():
+            await client.delete_deployment(deployment.id)
 
 
 def _run(world: World, program: str, *arguments: str) -> str:

@@ -98,7 +98,7 @@ def test_a_trained_model_scores_every_picture_once(world: World) -> None:
     model = models.current(world.catalog)
     assert model is not None
     assert model.model == "v1-tiny@kimg-000000.032"
-    assert len(model.snapshots[0]) == 1
+    assert len(model.snapshots[0]) == 2
     summary = ranked(world)
     assert (summary.model, summary.scored, summary.new) == (model.model, ITEMS, ITEMS)
     found = scores(world)

@@ -6,10 +6,13 @@ The tests build upon each other: a dataset and a server are too dear to be made 
 from __future__ import annotations
 
 import asyncio
+import errno
+import io
 import os
 import signal
 import socket
 import sqlite3
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,7 +23,7 @@ import psutil
 import pytest
 
 from data_catalog import models
-from flows import parts
+from flows import cli_up, parts
 from flows.ports import UpError
 from flows.server import find_server
 from flows.settings import ConfigError, DatasetConfig
@@ -155,6 +158,19 @@ def test_a_page_for_others_needs_a_password(tmp_path: Path) -> None:
         _said_by(World(tmp_path).config(server=open_to_all))
     with pytest.raises(AccessError, match=r"review\.admin_token"):
         _said_by(World(tmp_path).config(server={"port": 0}, review=open_to_all))
+
+
+class _Gone(io.StringIO):
+    """A terminal that was closed."""
+
+    def write(self, _text: str) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def test_words_that_nobody_hears_stop_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", _Gone())
+    cli_up._tell("stopping runner", {})
+    cli_up._tell_in_json("", {"part": "runner"})
 
 
 # ---- Its parts are killed. -----------------------------------------------------------------------
