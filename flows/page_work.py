@@ -121,7 +121,7 @@ class Worker:
         tell("handed to Prefect", 0, 0, flow.url)
         flow = self._ended(flow, tell)
         if flow.state != "done":
-            said = flow.message or f"it was {flow.state}"
+            said = flow.message.rstrip(".") or f"it was {flow.state}"
             raise ReviewError(f"{said}; Prefect's page tells more: {flow.url}")
         return came_of(kind, before, self._look())
 

@@ -175,6 +175,8 @@ def _environment(home: Path, api: str) -> dict[str, str]:
         "PREFECT_HOME": str(home),
         "PREFECT_API_URL": api,
         "PYTHONUNBUFFERED": "1",
+        # A file beside the configuration is not taken for a module of the same name.
+        "PYTHONSAFEPATH": "1",
         parts.HOME: str(home),
     }
 

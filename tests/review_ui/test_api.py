@@ -48,8 +48,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield site
 
 
-# Threads of the server draw random numbers, too, while Hypothesis looks at who does.
-@pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda found: found.label)
 def test_no_request_makes_it_fall_over(operation: Any, site: Site) -> None:
     client = site.client("ann")
