@@ -8,6 +8,7 @@ a signal, although the processes then save and end with 0.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import json
 import os
@@ -172,4 +173,5 @@ def nested(flat: dict[str, Any]) -> dict[str, Any]:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(text + "\n")

@@ -350,8 +350,10 @@ def _prepare_torch(config: TrainingConfig, team: Team) -> None:
 
 def _speaker(team: Team) -> Say:
     def say(message: str) -> None:
+        # Who started it may be gone, and the terminal with it: no training ends for that.
         if team.leads:
-            sys.stderr.write(message + "\n")
-            sys.stderr.flush()
+            with contextlib.suppress(OSError, ValueError):
+                sys.stderr.write(message + "\n")
+                sys.stderr.flush()
 
     return say

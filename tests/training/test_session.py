@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import os
 import shutil
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -127,6 +130,21 @@ def test_a_run_knows_its_settings(version: Path, run: Path) -> None:
     assert read_run(run).cur_nimg == 48
     assert len(ticks_of(run)) == 3
     assert rows_of(run / "steps.jsonl")[-1]["step"] == 5
+
+
+class _Gone(io.StringIO):
+    """A terminal, or a process that read along, which is there no more."""
+
+    def write(self, _text: str) -> int:
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
+def test_a_run_whose_words_nobody_hears_goes_on(
+    version: Path, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", _Gone())
+    assert main([str(version), "--run", str(run), "--kimg", "0.048"]) == 0
+    assert (read_run(run).status, read_run(run).cur_nimg) == ("finished", 48)
 
 
 @pytest.mark.parametrize(
