@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,14 +41,14 @@ _NO_RETRY: Final = CommitProperties(max_commit_retries=0)
 _RETRY: Final = CommitProperties(max_commit_retries=50)
 
 
-def _let_go() -> None:
-    """Wait until threads of Arrow have let go of what they read, before the interpreter ends.
+@functools.cache
+def _wait_at_exit() -> None:
+    """Let threads of Arrow let go of what they read, before the interpreter ends.
 
     Files of delta-rs are closed in Python, by threads that outlive a read by a moment. One that
     does so while the interpreter ends aborts the process, although its work is done.
     """
-    atexit.unregister(_let_go)  # it was registered once a read
-    time.sleep(_LET_GO)
+    atexit.register(time.sleep, _LET_GO)
 
 
 class Table:
@@ -230,7 +231,7 @@ class Table:
     def _filesystem(self) -> pa_fs.FileSystem | None:
         """Give Arrow's own for local files; None: delta-rs' one, for URLs."""
         if "://" in self.url:
-            atexit.register(_let_go)
+            _wait_at_exit()
             return None
         return pa_fs.SubTreeFileSystem(self.url, pa_fs.LocalFileSystem())
 

@@ -8,7 +8,6 @@ a signal, although the processes then save and end with 0.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import difflib
 import json
 import os
@@ -17,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from training.command_tools import say
 from training.errors import SetupError, TrainingError
 from training.presets import PRESETS, known_keys
 from training.request import Request
@@ -39,10 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         outcome = train(request)
     except SetupError as error:
-        _say(f"error: {error}")
+        say(f"error: {error}")
         return 2
     except (TrainingError, OSError) as error:
-        _say(f"error: {error}")
+        say(f"error: {error}")
         return 1
     if asked.json and outcome is not None:
         sys.stdout.write(outcome.model_dump_json() + "\n")
@@ -170,8 +170,3 @@ def nested(flat: dict[str, Any]) -> dict[str, Any]:
         else:
             tables[section] = value
     return tables
-
-
-def _say(text: str) -> None:
-    with contextlib.suppress(OSError, ValueError):
-        sys.stderr.write(text + "\n")

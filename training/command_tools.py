@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import time
 from collections.abc import Callable
@@ -37,9 +38,10 @@ def exit_code(work: Callable[[], None]) -> int:
 
 
 def say(text: str) -> None:
-    """Tell people, on standard error."""
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    """Tell people, on standard error; whoever is gone, and the terminal with them, ends no work."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
 
 
 def positive(text: str) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 
 from training import distributed
 from training.build import Networks, build
+from training.command_tools import say
 from training.config import TrainingConfig
 from training.cost import memory_explained
 from training.data.check import check
@@ -349,11 +349,4 @@ def _prepare_torch(config: TrainingConfig, team: Team) -> None:
 
 
 def _speaker(team: Team) -> Say:
-    def say(message: str) -> None:
-        # Who started it may be gone, and the terminal with it: no training ends for that.
-        if team.leads:
-            with contextlib.suppress(OSError, ValueError):
-                sys.stderr.write(message + "\n")
-                sys.stderr.flush()
-
-    return say
+    return say if team.leads else lambda _message: None
