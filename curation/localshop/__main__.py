@@ -29,9 +29,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}; choose another folder or port", file=sys.stderr)  # noqa: T201
         return 1
     try:
-        print(shop.url, flush=True)  # noqa: T201
         if options.ready_file is not None:
             options.ready_file.write_text(shop.url + "\n", encoding="utf-8")
+        print(shop.url, flush=True)  # noqa: T201
         _wait(options.until_eof)
     except KeyboardInterrupt:
         pass
