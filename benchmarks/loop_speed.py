@@ -147,7 +147,7 @@ def _runner(environment: Mapping[str, str], config: Path, folder: Path) -> Itera
     log = folder / "runner.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "flows.runner", str(config)],
+            [sys.executable, "-m", "flows.serving.runner", str(config)],
             env={**environment, "PREFECT_LOGGING_LEVEL": "INFO"},
             cwd=REPOSITORY,
             stdout=out,

@@ -212,15 +212,16 @@ def _take_turns(config: DatasetConfig, model: Model, asked: Asked) -> Spent:
     import torch
 
     from curation.stages.scores import finish_scores
-    from flows import ranking, tasks
+    from flows import tasks
     from flows.catalog import open_catalog
+    from flows.ranking import scoring
 
     catalog = open_catalog(config)
-    judges = ranking.judges_of(config, model, 0)
+    judges = scoring.judges_of(config, model, 0)
     D = judges.jury(0)
     threads = torch.get_num_threads()
     spent = Spent()
-    parts = ranking.plan_parts(config, model, lambda: pa.table({})).parts
+    parts = scoring.plan_parts(config, model, lambda: pa.table({})).parts
     for number, part in enumerate(parts):
         images = _in_memory(config, part.rows)
         forward = _forward(D, images, judges.device)

@@ -19,7 +19,7 @@ from prefect.artifacts import (
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactUpdate
 
-from flows.runs import RunSummary, summary_of
+from flows.trainings.runs import RunSummary, summary_of
 from training.errors import SetupError
 from training.runs.record import RunRecord, read_run
 from training.watch.curves import curves_svg, panels_of, small_jpeg

@@ -1,7 +1,7 @@
 """What happened, told to a running Prefect server. Without Prefect, which takes seconds to import.
 
-Events only hurry: what is due is seen in the catalog and the runs (`flows.loop`), so that one that
-is lost costs a minute.
+Events only hurry: what is due is seen in the catalog and the runs (`flows.loop.due`), so that one
+that is lost costs a minute.
 """
 
 from __future__ import annotations

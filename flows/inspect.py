@@ -24,8 +24,8 @@ from data_catalog.errors import CatalogError
 from data_catalog.schema import DECISIONS
 from data_catalog.versions import list_versions, read_members
 from flows.catalog import open_catalog
-from flows.runs import summaries
 from flows.settings import ConfigError, DatasetConfig
+from flows.trainings.runs import summaries
 from review_ui.store import exchange
 
 # The box at the end of the id of an item that was cut out of an image.

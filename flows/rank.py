@@ -27,12 +27,13 @@ from curation.stages.scores import current_model, finish_scores, read_scores, un
 from data_catalog import models
 from data_catalog.errors import CatalogError
 from data_catalog.models import Model
-from flows import density, rank_away, ranking, tasks
+from flows import tasks
 from flows.catalog import open_catalog
-from flows.density import Sample, TooFewError
-from flows.models import choose
-from flows.ranking import RankPart, RankPlan, Scored
+from flows.ranking import away, density, scoring
+from flows.ranking.density import Sample, TooFewError
+from flows.ranking.scoring import RankPart, RankPlan, Scored
 from flows.settings import DatasetConfig
+from flows.trainings.models import choose
 from training.errors import SetupError
 
 _P = TypeVar("_P")
@@ -97,9 +98,9 @@ def rank(config: DatasetConfig, model: str | None = None) -> RankSummary:
     """
     began = time.perf_counter()
     chosen = _chosen(config, model)
-    ranking.check_packages()
+    scoring.check_packages()
     if chosen is not None:
-        ranking.check(config, chosen)
+        scoring.check(config, chosen)
     rankings, notes = [], []
     with open_catalog(config).lock("rank"):
         if config.rank.density:
@@ -156,7 +157,7 @@ def _known_model(config: DatasetConfig) -> Work | None:
     model = models.current(open_catalog(config))
     if model is None:
         return None
-    ranking.check(config, model)
+    scoring.check(config, model)
     return by_model(config, model)
 
 
@@ -202,8 +203,8 @@ def by_model(config: DatasetConfig, model: Model) -> Work:
     """Plan what a model has not scored."""
     plan = tasks.find_unscored(config, model)
     score = partial(tasks.rank_partition, config, model)
-    away = partial(rank_away.score_by_model, rank_away.for_workers(config), model)
-    return Work(Scorer.DISCRIMINATOR, model.model, plan, score, away)
+    far = partial(away.score_by_model, away.for_workers(config), model)
+    return Work(Scorer.DISCRIMINATOR, model.model, plan, score, far)
 
 
 def by_density(config: DatasetConfig) -> Work:
@@ -229,8 +230,8 @@ def by_density(config: DatasetConfig) -> Work:
 def _comparing(config: DatasetConfig, sample: Sample) -> Work:
     plan = density.plan_density(config, sample.name)
     score = partial(tasks.compare_partition, config, sample)
-    away = partial(rank_away.score_by_density, rank_away.for_workers(config), sample.name)
-    return Work(Scorer.DENSITY, sample.name, plan, score, away)
+    far = partial(away.score_by_density, away.for_workers(config), sample.name)
+    return Work(Scorer.DENSITY, sample.name, plan, score, far)
 
 
 @dataclass(slots=True)
@@ -250,7 +251,7 @@ def score_all(config: DatasetConfig, work: Work) -> Done:
             done.items.update(scored.rows["item_id"].to_pylist())
             done.damaged |= scored.damaged
     finally:
-        ranking.let_go()
+        scoring.let_go()
     catalog = open_catalog(config)
     before = current_model(catalog, config.recipe, Scorer.DENSITY)
     finish_scores(catalog, config.recipe, work.model)

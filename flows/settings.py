@@ -30,11 +30,11 @@ from curation.ingest.sources import SourceConfig, check_names
 from curation.ingest.web.settings import WebSettings
 from curation.judging import Rules
 from curation.recipe import Limits, Recipe
-from flows.compute_settings import ComputeConfig
-from flows.loop_settings import LoopConfig, Schedules, ServerConfig
-from flows.rank_settings import RankConfig
-from flows.split_settings import MatrixConfig, SplitConfig, check_splits
-from flows.train_settings import TrainConfig
+from curation.stages.splits import SplitConfig, check_splits
+from flows.compute.settings import ComputeConfig
+from flows.loop.settings import LoopConfig, Schedules, ServerConfig
+from flows.ranking.settings import RankConfig
+from flows.trainings.settings import MatrixConfig, TrainConfig
 from review_ui.settings import ReviewConfig
 
 DEFAULT_FILE: Final = "nonesuch.toml"

@@ -49,13 +49,14 @@ from data_catalog.catalog import Catalog
 from data_catalog.errors import CatalogError
 from data_catalog.models import Model
 from data_catalog.versions import REPORT, Version, publish
-from flows import density, progress, traffic
+from flows import progress, traffic
 from flows.catalog import open_catalog
-from flows.compute import Cluster, open_cluster, own, pieces
+from flows.compute.cluster import Cluster, open_cluster, own, pieces
 from flows.decisions import exchange_decisions
-from flows.density import Sample
-from flows.rank_away import sent
-from flows.ranking import RankPart, RankPlan, Scored, plan_parts, score_part
+from flows.ranking import density
+from flows.ranking.away import sent
+from flows.ranking.density import Sample
+from flows.ranking.scoring import RankPart, RankPlan, Scored, plan_parts, score_part
 from flows.settings import DatasetConfig
 
 

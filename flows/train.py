@@ -5,10 +5,10 @@ from __future__ import annotations
 from prefect import flow
 
 from flows.artifacts import show_end, watching
-from flows.finish import finish
-from flows.runs import RunSummary
 from flows.settings import DatasetConfig
-from flows.training_runs import TrainOptions, plan, run_start
+from flows.trainings.finish import finish
+from flows.trainings.launch import TrainOptions, plan, run_start
+from flows.trainings.runs import RunSummary
 
 
 @flow(name="train", flow_run_name="train {config.dataset.name}")

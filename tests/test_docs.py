@@ -17,14 +17,14 @@ from curation.ingest.sources import SourceConfig
 from curation.ingest.web.settings import WebSettings
 from curation.judging import Rule, Rules
 from curation.recipe import Detector, Limits, Recipe
+from curation.stages.splits import SplitConfig
 from data_catalog.schema import TABLES, Reason, Verdict
-from flows.cli import app
-from flows.compute_settings import ComputeConfig
-from flows.loop_settings import LoopConfig, Schedules, ServerConfig
-from flows.rank_settings import RankConfig
+from flows.cli.app import app
+from flows.compute.settings import ComputeConfig
+from flows.loop.settings import LoopConfig, Schedules, ServerConfig
+from flows.ranking.settings import RankConfig
 from flows.settings import Dataset, DatasetConfig, Publishing, Running
-from flows.split_settings import MatrixConfig, SplitConfig
-from flows.train_settings import SETTINGS, TrainConfig
+from flows.trainings.settings import SETTINGS, MatrixConfig, TrainConfig
 from review_ui.settings import ReviewConfig
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -69,6 +69,20 @@ class Shares:
     none: int
 
 
+def check_splits(splits: Sequence[SplitConfig]) -> None:
+    """Refuse two splits of one name.
+
+    Raises
+    ------
+    ValueError
+        Names the name.
+    """
+    names = [split.name for split in splits]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"names of splits must differ, got {twice[0]!r} twice")
+
+
 def part_of(members: pa.Table, split: SplitConfig) -> pa.Table:
     """Give the items that belong to a split, in the order in which they are.
 

@@ -14,7 +14,7 @@ environment.prepare()
 
 from prefect.client.orchestration import get_client  # noqa: E402
 
-from flows import automations  # noqa: E402
+from flows.serving import automations  # noqa: E402
 from flows.settings import load  # noqa: E402
 
 FLOWS = ("rebuild", "publish", "train", "rank", "reconcile")

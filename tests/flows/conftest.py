@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows.serving import Server, serve
+from tests.flows.running import Server, serve
 from tests.flows.world import Outcome, World
 
 
@@ -61,7 +61,7 @@ def in_this_process() -> Callable[..., Outcome]:
     """Run `nonesuch` without starting a process."""
     from typer.testing import CliRunner
 
-    from flows.cli import app
+    from flows.cli.app import app
 
     def run(*arguments: str) -> Outcome:
         result = CliRunner().invoke(app, list(arguments))

@@ -19,10 +19,11 @@ import pytest
 
 from data_catalog import models
 from data_catalog.versions import load_version
-from flows import events, loop, loop_notes
-from flows.runs import summaries
+from flows import events
+from flows.loop import due, notes
 from flows.settings import ConfigError, DatasetConfig, load, parse
-from tests.flows.serving import Runner, Server, run, wait_for
+from flows.trainings.runs import summaries
+from tests.flows.running import Runner, Server, run, wait_for
 from tests.flows.trainable import TRAIN
 from tests.flows.world import World, fill
 from training.runs.record import list_runs
@@ -52,7 +53,7 @@ class Loop:
 
     def order(self, flow: str, **parameters: Any) -> str:
         """Start a deployment; gives the id of its run."""
-        from flows.starts import Starter
+        from flows.loop.starts import Starter
 
         with Starter(self.server.api, "shoes") as starter:
             return starter.start(flow, parameters).id
@@ -75,7 +76,7 @@ class Loop:
 
     def runs_of(self, flow: str) -> list[Any]:
         """Give the runs of a deployment, the newest first."""
-        from flows.starts import Starter
+        from flows.loop.starts import Starter
 
         with Starter(self.server.api, "shoes") as starter:
             return starter.runs_like(flow, {})
@@ -208,8 +209,8 @@ def test_what_is_published_is_trained_and_ranked(served: Loop) -> None:
     assert (scores.num_rows, scores["percentile"].null_count) == (16, 0)
     # People see it at once: the set was judged with the scores.
     assert pc.count(served.world.table("verdicts")["d_percentile"]).as_py() == 16
-    assert loop.due(served.config) == []
-    assert loop_notes.read_begun(served.world.catalog) == []
+    assert due.due(served.config) == []
+    assert notes.read_begun(served.world.catalog) == []
 
 
 def test_prefects_page_shows_what_came_of_it(served: Loop) -> None:
@@ -257,8 +258,8 @@ def test_a_training_ends_in_good_order_with_its_runner_and_goes_on(served: Loop)
     record = json.loads((folder / "run.json").read_text())
     assert record["status"] == "stopped"
     assert served.run(order).state.is_final()
-    (begun,) = loop_notes.read_begun(served.world.catalog)
+    (begun,) = notes.read_begun(served.world.catalog)
     assert begun.asked
-    (item,) = loop.due(served.config)
+    (item,) = due.due(served.config)
     assert (item.kind, Path(item.run).name) == ("train", "long")
     assert item.options.settings == settings

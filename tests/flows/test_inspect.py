@@ -9,8 +9,8 @@ import pytest
 
 from data_catalog.errors import CatalogError
 from data_catalog.forgetting import forget
+from flows.cli.tables import show_why
 from flows.inspect import decide, find_image, status, why
-from flows.tables import show_why
 from review_ui.errors import ExchangeError
 from tests.flows.test_rebuild import score
 from tests.flows.world import World, fill

@@ -55,7 +55,7 @@ def trained(
     tmp_path_factory: pytest.TempPathFactory, prefect_server: str, _warm_workers: None
 ) -> World:
     """A dataset with a model: built, published and trained on, once for all tests."""
-    from flows.training_runs import TrainOptions, train_run
+    from flows.trainings.launch import TrainOptions, train_run
 
     world = world_at(tmp_path_factory.mktemp("trained"), prefect_server)
     fill(world.images / "dress", range(0, ITEMS, 2))
@@ -239,7 +239,7 @@ def test_snapshots_that_are_gone(world: World) -> None:
 
 
 def test_each_is_judged_by_the_fold_that_has_not_seen_it(world: World) -> None:
-    from flows.models import register_run
+    from flows.trainings.models import register_run
 
     run = world.folder / world.root / "models" / "v1-tiny"
     folds = [run.with_name(f"v1-tiny-fold{n}of2") for n in (1, 2)]

@@ -15,13 +15,13 @@ from curation.ingest.folder import FolderConfig
 from curation.ingest.web.settings import ShopConfig, WebSettings
 from curation.judging import Rules
 from curation.recipe import Detector, Limits, Recipe
-from flows.compute_settings import ComputeConfig
-from flows.loop_settings import LoopConfig, Schedules, ServerConfig
-from flows.rank_settings import RankConfig
+from curation.stages.splits import SplitConfig
+from flows.compute.settings import ComputeConfig
+from flows.loop.settings import LoopConfig, Schedules, ServerConfig
+from flows.ranking.settings import RankConfig
 from flows.settings import Dataset, DatasetConfig, Publishing, Running, parse_text
-from flows.split_settings import MatrixConfig, SplitConfig
 from flows.template import render, with_settings
-from flows.train_settings import SETTINGS, TrainConfig
+from flows.trainings.settings import SETTINGS, MatrixConfig, TrainConfig
 from review_ui.settings import ReviewConfig
 
 HERE = Path("/somewhere")

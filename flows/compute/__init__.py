@@ -1,0 +1,1 @@
+"""On what partitions are worked off: this machine or a Dask cluster."""

@@ -1,0 +1,1 @@
+"""`nonesuch demo`: once round the loop on pictures with planted defects."""

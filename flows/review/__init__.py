@@ -1,0 +1,1 @@
+"""`nonesuch review`: what the page is handed of the pipeline, and how decisions get about."""

@@ -1,0 +1,1 @@
+"""Deployments of a dataset at a Prefect server, and the process that runs them."""

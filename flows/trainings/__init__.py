@@ -1,0 +1,1 @@
+"""Trainings of a dataset: started, followed, side by side, compared."""

@@ -1,0 +1,29 @@
+"""What follows from a training that has come to its end: its model may judge, and is told of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from data_catalog import models
+from data_catalog.models import Model
+from flows import events
+from flows.catalog import open_catalog
+from flows.settings import DatasetConfig
+from flows.trainings.models import register_run
+
+
+def finish(config: DatasetConfig, runs: Sequence[Path]) -> Model | None:
+    """Register the model of a run, or of all folds; tell a running server if it judges now.
+
+    Returns
+    -------
+    Model or None
+        As `flows.trainings.models.register_run`.
+    """
+    model = register_run(config, runs)
+    if model is not None:
+        now = models.current(open_catalog(config))
+        if now is not None and now.model == model.model:
+            events.model_trained(config, model.model)
+    return model
