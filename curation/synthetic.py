@@ -839,7 +839,8 @@ def _plant_blank(rng: Rng) -> tuple[str, bytes]:
 
 def _plant_blurred(rng: Rng) -> tuple[str, bytes]:
     sharp = draw_product(rng, fill=0.8)
-    return _jpeg(np.asarray(cv2.GaussianBlur(sharp, (0, 0), rng.uniform(6, 10)), np.uint8), rng)
+    # So much that it still shows where the picture is made as small as 48×64.
+    return _jpeg(np.asarray(cv2.GaussianBlur(sharp, (0, 0), rng.uniform(16, 19)), np.uint8), rng)
 
 
 def _plant_off_centre(rng: Rng) -> tuple[str, bytes]:

@@ -43,6 +43,7 @@ class Start {
       outbox.removeEventListener("change", draw);
     });
     draw();
+    this.#body.querySelector(".primary")?.focus();
   }
 
   async #start(options) {
@@ -61,7 +62,9 @@ class Start {
     const isRunning = job.state === "running" || isUnderWay(flow);
     // What is chosen stays chosen, and has the focus still.
     if (!isRunning && this.#body.contains(document.activeElement) && document.activeElement.matches("select")) return;
+    const onStart = this.#body.contains(document.activeElement) && document.activeElement.matches(".primary");
     fill(this.#body, this.#refusal && problem(this.#refusal), !loop.state ? unknown() : isRunning ? working(this.#kind, job, flow) : this.#offer(job));
+    if (onStart) this.#body.querySelector(".primary")?.focus();
     // How far it is changes all the time; only what changes seldom is said.
     const news = job.state === "running" ? `${DOING[this.#kind]}: ${job.stage}` : job.state === "done" && job.id === this.#began ? job.message : "";
     if (this.#said.textContent !== news) this.#said.textContent = news;
