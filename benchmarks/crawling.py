@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 from benchmarks.common import SCRATCH, Row, Skipped, fresh, median, peer_python, photographs, say
 from benchmarks.crawl import CONCURRENCY, crawled, nginx
-from curation.synthetic import write_demo_set
+from curation.synthetic.demo_set import write_demo_set
 
 REACH: Final = 400.0  # images/s
 PEER: Final = "img2dataset==1.47.0"

@@ -173,7 +173,8 @@ def _pictures(count: int) -> list[bytes]:
 
 
 def _drawn(seed: int) -> bytes:
-    from curation.synthetic import KINDS, draw_product
+    from curation.synthetic.drawing import draw_product
+    from curation.synthetic.outlines import KINDS
 
     rng, size = np.random.default_rng(seed), (_RECIPE.height, _RECIPE.width)
     kind = list(KINDS)[seed % len(KINDS)]

@@ -32,7 +32,8 @@ import pyarrow as pa
 from benchmarks.common import REPOSITORY, SCRATCH, Row, say
 from curation.recipe import Recipe
 from curation.standardize import encode_thumb
-from curation.synthetic import KINDS, draw_product
+from curation.synthetic.drawing import draw_product
+from curation.synthetic.outlines import KINDS
 from data_catalog.catalog import Catalog
 from data_catalog.packs import PackRef
 from data_catalog.reviewing import EVIDENCE, REVIEWED, QueueInfo

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 from curation.localshop.server import LocalShop
-from curation.synthetic import write_demo_set
+from curation.synthetic.demo_set import write_demo_set
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -23,7 +23,7 @@ from curation.localshop.plan import (
     make_product,
     media_path,
 )
-from curation.synthetic import draw_product, encode
+from curation.synthetic.drawing import draw_product, encode
 from data_catalog.schema import Reason
 
 

@@ -14,7 +14,8 @@ from pydantic import BaseModel
 from curation.ingest.sources import ShopConfig
 from curation.judging import OF_SCORES
 from curation.localshop.server import LocalShop
-from curation.synthetic import PlantedImage, write_demo_set
+from curation.synthetic.defects import PlantedImage
+from curation.synthetic.demo_set import write_demo_set
 from data_catalog.versions import REPORT
 from flows import progress
 from flows.catalog import open_catalog

@@ -10,7 +10,7 @@ import pyarrow as pa
 from pydantic import BaseModel
 
 from curation.ingest.selection import current, unread_id
-from curation.synthetic import PlantedImage
+from curation.synthetic.defects import PlantedImage
 from data_catalog.schema import Reason, Verdict
 from flows.catalog import open_catalog
 from flows.settings import DatasetConfig

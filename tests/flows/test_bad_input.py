@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from curation.synthetic import encode
+from curation.synthetic.drawing import encode
 from data_catalog.shards import read_samples
 from data_catalog.storage import Root
 from data_catalog.versions import verify

@@ -16,7 +16,7 @@ import numpy as np
 import psutil
 import pytest
 
-from curation.synthetic import encode
+from curation.synthetic.drawing import encode
 from data_catalog.garbage import collect
 from data_catalog.locks import LOCK_NAME
 from data_catalog.versions import verify

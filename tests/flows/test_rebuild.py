@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from curation.stages.scores import finish_scores, write_scores
-from curation.synthetic import encode
+from curation.synthetic.drawing import encode
 from data_catalog.errors import CatalogError, ConflictError
 from data_catalog.garbage import collect
 from data_catalog.models import find, register

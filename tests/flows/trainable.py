@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from blake3 import blake3
 
-from curation.synthetic import encode
+from curation.synthetic.drawing import encode
 from data_catalog.catalog import Catalog
 from data_catalog.versions import Version, publish
 from tests.flows.world import World

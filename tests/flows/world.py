@@ -16,7 +16,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curation.synthetic import KINDS, draw_product, encode
+from curation.synthetic.drawing import draw_product, encode
+from curation.synthetic.outlines import KINDS
 from data_catalog.catalog import Catalog
 from flows.settings import DatasetConfig, parse
 

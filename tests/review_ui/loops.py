@@ -9,7 +9,8 @@ from functools import cache
 import numpy as np
 from PIL import Image
 
-from curation.synthetic import KINDS, draw_product
+from curation.synthetic.drawing import draw_product
+from curation.synthetic.outlines import KINDS
 from review_ui.loop import (
     BuildTold,
     Grid,

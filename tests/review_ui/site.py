@@ -20,7 +20,8 @@ import uvicorn
 from curation.preview import preview
 from curation.recipe import Limits, Recipe
 from curation.standardize import encode_thumb
-from curation.synthetic import KINDS, draw_product, encode
+from curation.synthetic.drawing import draw_product, encode
+from curation.synthetic.outlines import KINDS
 from data_catalog.catalog import Catalog
 from review_ui.app import create_app
 from review_ui.desk import Desk, open_desk

@@ -31,7 +31,7 @@ from curation.report.model import (
     Sheet,
 )
 from curation.report.render import picture_uri, plot, render
-from curation.synthetic import draw_product, encode
+from curation.synthetic.drawing import draw_product, encode
 from data_catalog.schema import Reason, Verdict
 
 HOSTILE = [

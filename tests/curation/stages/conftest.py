@@ -20,7 +20,8 @@ from curation.ingest.selection import CURRENT
 from curation.pool import WorkerPool
 from curation.recipe import Limits, Recipe
 from curation.stages.standardize import PartitionCounts, pending, standardize_partition
-from curation.synthetic import KINDS, draw_product, encode
+from curation.synthetic.drawing import draw_product, encode
+from curation.synthetic.outlines import KINDS
 from data_catalog.catalog import Catalog
 from data_catalog.decisions import record
 from data_catalog.schema import DECISIONS, IMAGES

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pytest
 
 from curation.scorers import Scorer
-from curation.synthetic import encode
+from curation.synthetic.drawing import encode
 from data_catalog.forgetting import forget
 from tests.flows.world import RULES, Outcome, World, fill
 
