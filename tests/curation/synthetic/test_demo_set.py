@@ -1,30 +1,13 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from curation.synthetic.defects import COPYABLE, PLANTABLE, PlantedImage
+from curation.synthetic.defects import COPYABLE, PLANTABLE
 from curation.synthetic.demo_set import demo_images, write_demo_set
-from curation.synthetic.drawing import (
-    RGB,
-)
-
-SMALL = (240, 180)
-
-
-def rng(seed: int = 0) -> np.random.Generator:
-    return np.random.default_rng(seed)
-
-
-def decode(image: PlantedImage) -> RGB:
-    with Image.open(io.BytesIO(image.data)) as picture:
-        return np.asarray(picture.convert("RGB"))
 
 
 def test_the_demo_set_on_disk_is_what_its_labels_say(tmp_path: Path) -> None:
