@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from data_catalog.locks import LOCK_NAME
 from flows.settings import DatasetConfig
 
 FILE: Final = "server.json"
@@ -37,7 +39,7 @@ def api_of(config: DatasetConfig) -> str | None:
 
 @contextlib.contextmanager
 def announced(config: DatasetConfig, api: str) -> Iterator[None]:
-    """Let others find the server while the body runs; this process runs it."""
+    """Let others find the server while the body runs; this process runs it, and holds its home."""
     file = _home(config) / FILE
     partial = file.with_name(f"{FILE}.{os.getpid()}.part")
     partial.write_text(json.dumps({"api": api, "pid": os.getpid()}), encoding="utf-8")
@@ -62,20 +64,27 @@ def _home(config: DatasetConfig) -> Path:
 def _announced(file: Path) -> str | None:
     """Read the address; None where the file is not there, is damaged, or its writer is gone."""
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-        api, pid = str(found["api"]), int(found["pid"])
+        api = str(json.loads(file.read_text(encoding="utf-8"))["api"])
     except (OSError, ValueError, TypeError, KeyError):
         return None
-    return api if api and _is_alive(pid) else None
+    return api if api and _is_held(file.parent) else None
 
 
-def _is_alive(pid: int) -> bool:
-    if pid <= 0:
+def _is_held(home: Path) -> bool:
+    """Tell whether a `nonesuch up` holds the home.
+
+    The number of its process says nothing: after a crash another program may have it.
+    """
+    try:
+        handle = os.open(home / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
         return False
     try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:  # another user's
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)  # let go when it is closed
+    except BlockingIOError:
         return True
-    return True
+    except OSError:  # a file system without locks
+        return False
+    finally:
+        os.close(handle)
+    return False

@@ -31,6 +31,8 @@ from flows.up.prefect_api import PrefectApi
 from flows.up.supervisor import Supervisor, Tell
 
 _LEFT_GRACE: Final = 30.0  # seconds, for what an earlier one has left
+_TRIES: Final = 3  # to hold the home
+_PAUSE: Final = 0.1  # seconds between them
 
 # For all parts, unless the user says otherwise.
 DEFAULTS: Final = {
@@ -219,7 +221,7 @@ def _only_one(config: DatasetConfig) -> Iterator[None]:
     """Hold the home, which has one database and one server."""
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(lock(Root(_home(config)), "nonesuch up"))
+            stack.enter_context(_held(Root(_home(config))))
         except ConflictError as error:
             api = find_server(config)
             where = f", Prefect's page at {page_of(api)}" if api else ""
@@ -228,6 +230,21 @@ def _only_one(config: DatasetConfig) -> Iterator[None]:
                 f"`nonesuch up` runs already{where}: {holder}; stop that one first (Ctrl-C), or "
                 "set `server.home` to another folder"
             ) from error
+        yield
+
+
+@contextlib.contextmanager
+def _held(home: Root) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                stack.enter_context(lock(home, "nonesuch up"))
+                break
+            except ConflictError:
+                # Who looks whether it is held holds it for a moment.
+                if not tries_left:
+                    raise
+                time.sleep(_PAUSE)
         yield
 
 
