@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import pyarrow as pa
 from prefect import flow
@@ -78,12 +79,14 @@ def publish(
                 f"{missing} images are not standardized by this recipe yet; "
                 "run `nonesuch rebuild` first"
             )
+        # What people say from here on, while shards are written, is news for the version after.
+        until = datetime.now(UTC)
         tasks.take_decisions(config)
         build = tasks.judge_items(config, selection)
         members: pa.Table = tasks.find_members(config, selection)
         parts = [(s, members if s is None else part_of(members, s)) for s in wanted]
         versions = [
-            tasks.publish_version(config, build, part, split)
+            tasks.publish_version(config, build, part, split, until)
             for split, part in parts
             if part.num_rows
         ]

@@ -89,7 +89,8 @@ def rank(config: DatasetConfig, model: str | None = None) -> RankSummary:
     Raises
     ------
     SetupError
-        If the model cannot judge the recipe's pictures here, or a package is missing.
+        If the model cannot judge the recipe's pictures here, or a package is missing. Where it was
+        not asked for by its id, and pictures are compared as well, that goes into the notes.
     CatalogError
         If there is no such model, none at all and nothing else to rank by, or the dataset is in
         use.
@@ -99,9 +100,15 @@ def rank(config: DatasetConfig, model: str | None = None) -> RankSummary:
     began = time.perf_counter()
     chosen = _chosen(config, model)
     scoring.check_packages()
-    if chosen is not None:
-        scoring.check(config, chosen)
     rankings, notes = [], []
+    if chosen is not None:
+        try:
+            scoring.check(config, chosen)
+        except SetupError as error:
+            if model is not None or not config.rank.density:
+                raise
+            notes.append(str(error))
+            chosen = None
     with open_catalog(config).lock("rank"):
         if config.rank.density:
             try:

@@ -380,7 +380,11 @@ def find_members(config: DatasetConfig, selection: pa.Table) -> pa.Table:
 
 @task(name="publish version", cache_policy=NO_CACHE)
 def publish_version(
-    config: DatasetConfig, build: Build, chosen: pa.Table, split: SplitConfig | None
+    config: DatasetConfig,
+    build: Build,
+    chosen: pa.Table,
+    split: SplitConfig | None,
+    decided_until: datetime,
 ) -> Version:
     """Freeze accepted items of a build, all of them or those of a split, into the next version."""
     catalog = open_catalog(config)
@@ -411,6 +415,7 @@ def publish_version(
                 "summary": dict(build.summary),
                 "config": config.model_dump(mode="json", exclude=PRIVATE),
                 "software": software(),
+                "decided_until": decided_until.isoformat(),
             },
             build=build.id,
             samples_per_shard=config.publish.samples_per_shard,

@@ -6,12 +6,10 @@ after a kill, a crash or a restart is what has to go on, with the options that i
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Final, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from data_catalog.catalog import Catalog
 from data_catalog.errors import CatalogError
@@ -19,11 +17,12 @@ from data_catalog.storage import Root
 from flows.trainings.launch import TrainOptions
 
 FOLDER: Final = "loop"
-DECLINED: Final = "declined.json"
 
 _BEGUN: Final = "trainings"
+_DECLINED: Final = "declined"  # a file a version: several processes write here at a time
 
 By = Literal["rules", "person", "failure"]
+Note = TypeVar("Note", bound=BaseModel)
 
 
 class Begun(BaseModel):
@@ -48,6 +47,7 @@ class Declined(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     version: int
+    version_hash: str
     why: str
     by: By
     at: datetime
@@ -55,7 +55,7 @@ class Declined(BaseModel):
 
 def note_begun(catalog: Catalog, begun: Begun) -> None:
     """Write down that a training is begun; of the same run, this replaces what was noted."""
-    _folder(catalog).write_bytes(_name(begun.run), begun.model_dump_json(indent=1).encode())
+    _write(catalog, _name(begun.run), begun)
 
 
 def take_out(catalog: Catalog, run: str) -> None:
@@ -65,52 +65,39 @@ def take_out(catalog: Catalog, run: str) -> None:
 
 def read_begun(catalog: Catalog) -> list[Begun]:
     """Give the trainings that have not ended in good order; a damaged note is passed over."""
-    folder = _folder(catalog)
-    names = [name for name in folder.ls(_BEGUN) if name.endswith(".json")]
-    found = (_parse(folder, f"{_BEGUN}/{name}") for name in sorted(names))
-    return [begun for begun in found if begun is not None]
+    return _read_all(Begun, catalog, _BEGUN)
 
 
 def find_begun(catalog: Catalog, run: str) -> Begun | None:
     """Give what is noted of a run."""
-    return _parse(_folder(catalog), _name(run))
+    return _parse(Begun, _folder(catalog), _name(run))
 
 
 def note_declined(
     catalog: Catalog, version: int, version_hash: str, why: str, by: By = "rules"
 ) -> None:
     """Write down that a version is not trained; what is noted already stays as it is."""
-    known = read_declined(catalog)
-    before = known.get(version_hash)
+    before = _parse(Declined, _folder(catalog), _file(_DECLINED, version_hash))
     if before is not None and (before.why, before.by) == (why, by):
         return
-    entry = Declined(version=version, why=why, by=by, at=datetime.now(UTC).replace(microsecond=0))
-    _write_declined(catalog, {**known, version_hash: entry})
+    entry = Declined(
+        version=version,
+        version_hash=version_hash,
+        why=why,
+        by=by,
+        at=datetime.now(UTC).replace(microsecond=0),
+    )
+    _write(catalog, _file(_DECLINED, version_hash), entry)
 
 
 def forget_declined(catalog: Catalog, version_hash: str) -> None:
     """Take a version out of those that are not trained."""
-    known = dict(read_declined(catalog))
-    if known.pop(version_hash, None) is not None:
-        _write_declined(catalog, known)
+    _folder(catalog).remove(_file(_DECLINED, version_hash))
 
 
 def read_declined(catalog: Catalog) -> dict[str, Declined]:
     """Give the versions that are not trained, by their hash; what is damaged is passed over."""
-    raw = _json(_folder(catalog), DECLINED)
-    entries = raw if isinstance(raw, dict) else {}
-    out = {}
-    for content_hash, entry in entries.items():
-        try:
-            out[content_hash] = Declined.model_validate(entry)
-        except ValidationError:
-            continue
-    return out
-
-
-def _write_declined(catalog: Catalog, entries: Mapping[str, Declined]) -> None:
-    plain = {key: entry.model_dump(mode="json") for key, entry in entries.items()}
-    _folder(catalog).write_bytes(DECLINED, json.dumps(plain, indent=1).encode() + b"\n")
+    return {entry.version_hash: entry for entry in _read_all(Declined, catalog, _DECLINED)}
 
 
 def _folder(catalog: Catalog) -> Root:
@@ -118,22 +105,29 @@ def _folder(catalog: Catalog) -> Root:
 
 
 def _name(run: str) -> str:
-    return f"{_BEGUN}/{run.rstrip('/').rpartition('/')[2]}.json"
+    return _file(_BEGUN, run.rstrip("/").rpartition("/")[2])
 
 
-def _parse(folder: Root, name: str) -> Begun | None:
-    raw = _json(folder, name)
-    try:
-        return None if raw is None else Begun.model_validate(raw)
-    except ValidationError:
-        return None
+def _file(kind: str, name: str) -> str:
+    return f"{kind}/{name}.json"
 
 
-def _json(folder: Root, name: str) -> Any:
-    """Read JSON; None where there is none, or it is damaged."""
+def _write(catalog: Catalog, name: str, note: BaseModel) -> None:
+    _folder(catalog).write_bytes(name, note.model_dump_json(indent=1).encode() + b"\n")
+
+
+def _read_all(kind: type[Note], catalog: Catalog, folder: str) -> list[Note]:
+    root = _folder(catalog)
+    names = sorted(name for name in root.ls(folder) if name.endswith(".json"))
+    found = (_parse(kind, root, f"{folder}/{name}") for name in names)
+    return [note for note in found if note is not None]
+
+
+def _parse(kind: type[Note], folder: Root, name: str) -> Note | None:
+    """Read a note; None where there is none, or it is damaged."""
     if not folder.exists(name):
         return None
     try:
-        return json.loads(folder.read_bytes(name))
+        return kind.model_validate_json(folder.read_bytes(name))
     except (ValueError, CatalogError):
         return None

@@ -8,15 +8,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from data_catalog.errors import CatalogError
 from flows.catalog import open_catalog
 from flows.loop import due, notes
 from flows.loop.starts import Starter, is_under_way, may_start, past
 from flows.server import api_of
 from flows.settings import ConfigError, DatasetConfig
 from flows.trainings.finish import finish
+from flows.trainings.matrix import is_of_matrix
+from training.errors import TrainingError
 
-# What people or the clock have ordered; what else is due is seen in the catalog.
-_ORDERED: Final = ("rebuild", "publish")
+# What people or the clock have ordered. What is due is seen in the catalog, but for what these do
+# at their end: a ranking that was killed before its verdicts has nothing left to score.
+_ORDERED: Final = ("rebuild", "publish", "rank")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +52,8 @@ def reconcile(config: DatasetConfig, ripe: Container[str] | None = None) -> Reco
         notes.take_out(catalog, run)
     told = []
     for item in found.due:
-        if item.kind == "register" and finish(config, [Path(item.run)]) is not None:
-            told.append(f"registered: {item.why}")
+        if item.kind == "register":
+            told += _register(config, item)
     api = api_of(config)
     if api is None:
         raise ConfigError(
@@ -65,6 +69,16 @@ def reconcile(config: DatasetConfig, ripe: Container[str] | None = None) -> Reco
     return Reconciled(told, frozenset(item.key for item in found.due))
 
 
+def _register(config: DatasetConfig, item: due.Due) -> list[str]:
+    """Register a run that nobody has; one that cannot be keeps nothing else waiting."""
+    run = Path(item.run)
+    try:
+        model = finish(config, [run], judges=not is_of_matrix(run))
+    except (CatalogError, TrainingError) as error:
+        return [f"run {run.name} is not registered: {error}"]
+    return [] if model is None else [f"registered: {item.why}"]
+
+
 def _start(starter: Starter, item: due.Due) -> list[str]:
     """Start what is due, unless it runs, or has just been tried."""
     now, parameters = datetime.now(UTC), _parameters(item)
@@ -72,20 +86,22 @@ def _start(starter: Starter, item: due.Due) -> list[str]:
     before = past(runs)
     if is_under_way([*runs, *starter.find(item.flow_run)], now) or not may_start(before, now):
         return []
-    order = starter.start(item.kind, parameters, f"{item.key}:{len(before)}")
+    # Whoever else looks at the same time starts the same run.
+    after = before[0].id if before else "the first"
+    order = starter.start(item.kind, parameters, f"{item.key}:after:{after}")
     return [f"{item.kind} started: {item.why} ({order.address})"]
 
 
 def _go_on(starter: Starter, flow: str) -> list[str]:
     """Start what was killed, or stopped with its runner, once more, if nothing came after it."""
     now, runs = datetime.now(UTC), starter.runs_like(flow, {})
-    ended = [run for run in runs if run.state is not None and run.state.is_final()]
-    before = past(ended)
+    before = past(runs)
     if not before or not (before[0].state == "CRASHED" or before[0].was_shut_down):
         return []
     if is_under_way(runs, now) or not may_start(before, now):
         return []
-    order = starter.start(flow, ended[0].parameters, f"{flow}:after:{ended[0].id}")
+    last = next(run for run in runs if str(run.id) == before[0].id)
+    order = starter.start(flow, last.parameters, f"{flow}:after:{last.id}")
     return [f"{flow} started again: it was interrupted ({order.address})"]
 
 

@@ -22,6 +22,8 @@ from flows.settings import ConfigError
 
 # What the runner says of a run when it stops: that was nobody's wish.
 _SHUT_DOWN: Final = "Runner is shutting down."
+# What the server says of a run that was not begun since another one runs.
+_REFUSED: Final = "Deployment concurrency limit reached."
 _PAUSE: Final = timedelta(minutes=10)
 _LONGEST_PAUSE: Final = timedelta(days=1)
 _CRASHES: Final = 4  # in a short while, after which there is a pause
@@ -43,6 +45,7 @@ class Order:
 class Past:
     """An earlier run of the same piece of work."""
 
+    id: str
     state: str  # the type, e.g. COMPLETED
     message: str
     ended: datetime
@@ -136,16 +139,22 @@ def is_under_way(runs: Iterable[FlowRun], now: datetime) -> bool:
 
 
 def past(runs: Iterable[FlowRun]) -> list[Past]:
-    """Give those that have ended, in the same order."""
+    """Give those that have ended, in the same order; not those that were refused a place."""
     return [
         Past(
+            str(run.id),
             run.state.type.value,
             run.state.message or "",
             (run.end_time or run.state.timestamp).astimezone(UTC),
         )
         for run in runs
-        if run.state is not None and run.state.is_final()
+        if run.state is not None and run.state.is_final() and not _was_refused(run)
     ]
+
+
+def _was_refused(run: FlowRun) -> bool:
+    """Tell whether a run was never begun, since another one of its deployment was at work."""
+    return run.state is not None and run.state.message == _REFUSED
 
 
 def _is_active(run: FlowRun, now: datetime) -> bool:

@@ -15,7 +15,7 @@ from data_catalog import models
 from data_catalog.catalog import Catalog
 from data_catalog.versions import Version, list_versions, read_members
 from flows.loop.notes import Begun, Declined, read_begun, read_declined
-from flows.settings import DatasetConfig
+from flows.settings import ConfigError, DatasetConfig
 from flows.trainings.runs import models_folder
 from training.errors import SetupError
 from training.runs.record import RunRecord, is_alive, list_runs, read_run
@@ -56,7 +56,8 @@ class State:
     models : sequence of Model
         The current one first.
     ranked : bool
-        Whether the current model's ranking came to its end; true where there is none.
+        Whether the current model's ranking came to its end; true where there is none, or where it
+        was trained on pictures of another size.
     run_name, preset : str
         Of `[train]`.
     only : int or None
@@ -92,7 +93,7 @@ class News:
 
 def read_state(config: DatasetConfig, catalog: Catalog) -> State:
     """Read what there is."""
-    runs = [Run(record, is_alive(record)) for record in list_runs(models_folder(config, catalog))]
+    runs = [Run(record, is_alive(record)) for record in _records(config, catalog)]
     by_path = {run.record.path: run for run in runs}
     begun = [(b, by_path.get(Path(b.run)) or _elsewhere(b)) for b in read_begun(catalog)]
     known = models.all_models(catalog)
@@ -102,11 +103,20 @@ def read_state(config: DatasetConfig, catalog: Catalog) -> State:
         begun=begun,
         declined=read_declined(catalog),
         models=known,
-        ranked=not known or _is_ranked(config, catalog, known[0].model),
+        ranked=_needs_nothing(config, catalog, known[0] if known else None),
         run_name=config.train.name,
         preset=config.train.preset,
         only=config.train.version,
     )
+
+
+def _records(config: DatasetConfig, catalog: Catalog) -> list[RunRecord]:
+    """Read the runs; none where there is nowhere to keep one."""
+    try:
+        folder = models_folder(config, catalog)
+    except ConfigError:
+        return []
+    return list_runs(folder)
 
 
 def count_news(catalog: Catalog, old: Version, new: Version) -> News:
@@ -131,15 +141,17 @@ def _differing(before: pa.Table, after: pa.Table) -> set[str]:
 
 
 def _decided(catalog: Catalog, old: Version, new: Version) -> set[str]:
-    """Give the items that were decided after one version was made, and before the other."""
-    since, until = (pa.scalar(_made(v), pa.timestamp("us", tz="UTC")) for v in (old, new))
+    """Give the items whose decisions do not count in one version, and do in the other."""
+    since, until = (pa.scalar(_decided_until(v), pa.timestamp("us", tz="UTC")) for v in (old, new))
     at = pc.field("decided_at")
     rows = catalog.table("decisions").read(["item_id"], where=(at > since) & (at <= until))
     return set(rows["item_id"].to_pylist())
 
 
-def _made(version: Version) -> datetime:
-    return datetime.fromisoformat(version.manifest["created"])
+def _decided_until(version: Version) -> datetime:
+    """Give when decisions were taken in: before the shards were written, which takes its time."""
+    made: str = version.manifest["created"]
+    return datetime.fromisoformat(version.manifest.get("decided_until", made))
 
 
 def _elsewhere(begun: Begun) -> Run | None:
@@ -151,9 +163,12 @@ def _elsewhere(begun: Begun) -> Run | None:
     return Run(record, is_alive(record))
 
 
-def _is_ranked(config: DatasetConfig, catalog: Catalog, model: str) -> bool:
+def _needs_nothing(config: DatasetConfig, catalog: Catalog, model: models.Model | None) -> bool:
     """Tell whether a model's ranking came to its end: all its scores have their places."""
-    scores = read_scores(catalog, config.recipe, model)
+    size = (config.recipe.height, config.recipe.width)
+    if model is None or (model.height, model.width) != size:
+        return True
+    scores = read_scores(catalog, config.recipe, model.model)
     if scores.num_rows:
         return int(scores["percentile"].null_count) == 0
     where = (pc.field("recipe") == config.recipe.id) & pc.is_valid(pc.field("pack"))

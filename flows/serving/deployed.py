@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from prefect import flow, get_run_logger, runtime
 from prefect.client.schemas.objects import State
-from prefect.states import Completed
+from prefect.states import Completed, Crashed
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows import progress
@@ -72,7 +72,7 @@ def rebuild(config_file: str, wait: Wait = WAIT) -> BaseModel:
 @flow(name="publish", flow_run_name=_called, description="Freeze what is accepted.")
 def publish(
     config_file: str,
-    splits: Annotated[list[str], Field(description="none: all that are configured")] = [],  # noqa: B006
+    splits: Annotated[tuple[str, ...], Field(description="none: all that are configured")] = (),
     whole: Annotated[bool, Field(description="the whole set besides splits")] = False,
     wait: Wait = WAIT,
 ) -> BaseModel:
@@ -171,8 +171,12 @@ def train(
 
 def _train(
     config: DatasetConfig, catalog: Catalog, options: TrainOptions, published: Published | None
-) -> RunSummary:
-    """Train, with a note of it for as long as it has not ended in good order."""
+) -> RunSummary | State:
+    """Train, with a note of it for as long as it has not ended in good order.
+
+    One that dies without a word has crashed, as a run of Prefect's that is killed has: both are
+    started again at once.
+    """
     from flows.artifacts import show_end, watching
 
     start = _planned(config, catalog, options, published)
@@ -184,10 +188,11 @@ def _train(
     except EndedError as error:
         _stop_if_asked(catalog, begun, heard)
         why = _reason_of(start.run, error)
-        if why is not None:  # else it died, and goes on
-            notes.take_out(catalog, begun.run)
-            if published is not None:  # what a person asked for says nothing of the version
-                notes.note_declined(catalog, published.version, published.hash, why, "failure")
+        if why is None:
+            return Crashed(message=f"run {start.run.name} died with exit code {error.code}")
+        notes.take_out(catalog, begun.run)
+        if published is not None:  # what a person asked for says nothing of the version
+            notes.note_declined(catalog, published.version, published.hash, why, "failure")
         raise
     if summary.status == "stopped":
         _stop_if_asked(catalog, begun, heard)

@@ -13,15 +13,20 @@ from flows.settings import DatasetConfig
 from flows.trainings.models import register_run
 
 
-def finish(config: DatasetConfig, runs: Sequence[Path]) -> Model | None:
+def finish(config: DatasetConfig, runs: Sequence[Path], *, judges: bool = True) -> Model | None:
     """Register the model of a run, or of all folds; tell a running server if it judges now.
+
+    Parameters
+    ----------
+    runs, judges
+        As those of `flows.trainings.models.register_run`.
 
     Returns
     -------
     Model or None
         As `flows.trainings.models.register_run`.
     """
-    model = register_run(config, runs)
+    model = register_run(config, runs, judges=judges)
     if model is not None:
         now = models.current(open_catalog(config))
         if now is not None and now.model == model.model:

@@ -17,7 +17,6 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from data_catalog import models
 from data_catalog.catalog import Catalog
 from data_catalog.errors import CatalogError
 from data_catalog.versions import Version, load_version
@@ -266,15 +265,18 @@ def look(
 
 def keep_model(config: DatasetConfig, run: Path) -> None:
     """Register the model of a run if it has finished; who judges, judges on, if anybody does."""
-    catalog = open_catalog(config)
-    before = models.current(catalog)
-    if is_begun(run) and register_run(config, [run]) is not None and before is not None:
-        models.register(catalog, before)
+    if is_begun(run):
+        register_run(config, [run], judges=False)
 
 
 def log_of(run: Path) -> Path:
     """Give the file of what a training of a matrix has said."""
     return run.parent / LOGS / f"{run.name}.log"
+
+
+def is_of_matrix(run: Path) -> bool:
+    """Tell whether a run was begun by a matrix: it is compared, and chosen by people."""
+    return log_of(run).exists()
 
 
 def error_in(log: Path, begun: int) -> str:

@@ -48,7 +48,9 @@ class ModelSummary(BaseModel):
     registered_at: datetime
 
 
-def register_run(config: DatasetConfig, runs: Sequence[Path]) -> Model | None:
+def register_run(
+    config: DatasetConfig, runs: Sequence[Path], *, judges: bool = True
+) -> Model | None:
     """Register a training that has come to its end; its model becomes the current one.
 
     A model that is known already changes nothing: a person may have chosen another since. One that
@@ -60,6 +62,8 @@ def register_run(config: DatasetConfig, runs: Sequence[Path]) -> Model | None:
     runs
         Folder of the run, or those of a k-fold training. Of one fold alone, the others are looked
         for beside it.
+    judges
+        False: it becomes the current one only where there is no other.
 
     Returns
     -------
@@ -78,10 +82,7 @@ def register_run(config: DatasetConfig, runs: Sequence[Path]) -> Model | None:
     model = _model_of(config, catalog, found, version)
     if any(known.model == model.model for known in models.all_models(catalog)):
         return models.find(catalog, model.model)
-    before = models.current(catalog)
-    models.register(catalog, model)
-    if before is not None and _is_of_a_part(found[0], version):
-        models.register(catalog, before)
+    models.register(catalog, model, judges=judges and not _is_of_a_part(found[0], version))
     return model
 
 

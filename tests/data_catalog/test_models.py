@@ -78,6 +78,21 @@ def test_the_model_registered_last_is_current_and_each_is_listed_once(catalog: C
         find(catalog, "a")
 
 
+def test_who_is_registered_as_no_judge_never_is_one(catalog: Catalog) -> None:
+    a, b = model("a@1"), model("b@1")
+    register(catalog, a, judges=False)  # there is no other
+    assert current(catalog) == a
+    before = catalog.table("models").version()
+    assert before is not None
+    for _ in range(2):
+        register(catalog, b, judges=False)
+        assert (current(catalog), all_models(catalog)) == (a, [a, b])
+    # One commit: whatever dies or looks in between, `b` is not seen as the judge.
+    assert catalog.table("models").version() == before + 1
+    register(catalog, b)
+    assert (current(catalog), all_models(catalog)) == (b, [b, a])
+
+
 def test_a_clock_that_was_set_back_changes_no_order(catalog: Catalog) -> None:
     ahead = datetime.now(UTC) + timedelta(days=900)
     row = {

@@ -194,14 +194,14 @@ def test_nothing_follows_a_publication_where_that_is_off() -> None:
 
 @pytest.mark.parametrize(("by", "standing"), [("person", "stopped"), ("failure", "failed")])
 def test_what_a_person_or_a_failure_has_ruled_out_stays_so(by: Any, standing: str) -> None:
-    entry = Declined(version=1, why="no", by=by, at=NOON)
+    entry = Declined(version_hash="", version=1, why="no", by=by, at=NOON)
     found = seen([version(1)], declined={"hash1": entry})
     assert not found.due
     assert (found.versions[0].standing, found.versions[0].why) == (standing, "no")
 
 
 def test_what_the_rules_have_declined_is_weighed_anew() -> None:
-    entry = Declined(version=2, why="too little", by="rules", at=NOON)
+    entry = Declined(version_hash="", version=2, why="too little", by="rules", at=NOON)
     found = seen(
         [version(1), version(2)],
         [run(version(1))],
@@ -404,6 +404,10 @@ def test_news_are_counted_between_two_versions(catalog: Catalog, config: Dataset
     decide(catalog, ["before"], since - timedelta(seconds=1))
     decide(catalog, ["after"], since + timedelta(seconds=61))
     assert count_news(catalog, old, new).decisions == 3
+    # While the old version was written, decisions were taken in already.
+    early = (since - timedelta(seconds=2)).isoformat()
+    slow = Version(**{**_fields(old), "manifest": {**old.manifest, "decided_until": early}})
+    assert count_news(catalog, slow, new).decisions == 4
     # Of a split, only what is in one of its two versions.
     split = Version(**{**_fields(new), "manifest": {**new.manifest, "split": "shoes"}})
     assert count_news(catalog, old, split).decisions == 0
@@ -464,7 +468,7 @@ def test_what_is_declined_is_written_down_and_taken_out(catalog: Catalog) -> Non
     (entry,) = notes.read_declined(catalog).values()
     assert (entry.version, entry.by) == (2, "rules")
     assert "0 decisions" in entry.why
-    file = Path(catalog.root.path) / "loop" / "declined.json"
+    file = Path(catalog.root.path) / "loop" / "declined" / "hash2.json"
     written = file.stat().st_mtime_ns
     due.note(catalog, declined)
     assert file.stat().st_mtime_ns == written

@@ -19,6 +19,7 @@ from flows.loop.notes import Begun
 from flows.server import page_of
 from flows.settings import ConfigError, DatasetConfig, parse
 from flows.trainings.launch import TrainOptions
+from tests.flows.review.told_runs import write_run
 from tests.flows.running import Server
 from tests.flows.trainable import TRAIN, publish_pictures
 from tests.flows.world import Outcome
@@ -203,8 +204,43 @@ def test_what_is_due_is_started_once(
     assert run.parameters["published"] == {"version": 1, "hash": version.hash}
 
 
-def test_an_order_that_was_interrupted_is_carried_out_again(
+def test_what_cannot_be_registered_keeps_nothing_waiting(
     client: Any, loop_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert client
+    from flows.loop.reconcile import reconcile
+
+    monkeypatch.setenv("PREFECT_API_URL", loop_server.api)
+    config = config_of(tmp_path, "damaged", loop={"min_decisions": 0})
+    register(config, tmp_path / "nonesuch.toml")
+    old = publish_pictures(tmp_path / "catalog")
+    publish_pictures(tmp_path / "catalog", first=1)
+    snapshot = "kimg-000002.000"
+    run = write_run(
+        tmp_path / "catalog" / "models",
+        "v1-tiny",
+        version_hash=old.hash,
+        snapshots=(snapshot,),
+        newest_snapshot=snapshot,
+    )
+    (run / "config.json").write_text("{ half")
+    told = reconcile(config).told
+    assert [line.partition(":")[0] for line in told] == [
+        "run v1-tiny is not registered",
+        "train started",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("flow", "parameters"), [("publish", {"whole": True}), ("rank", {"model": "v1-tiny@1"})]
+)
+def test_an_order_that_was_interrupted_is_carried_out_again(
+    client: Any,
+    loop_server: Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    flow: str,
+    parameters: dict[str, Any],
 ) -> None:
     from prefect import states
 
@@ -212,22 +248,26 @@ def test_an_order_that_was_interrupted_is_carried_out_again(
     from flows.loop.starts import Starter
 
     monkeypatch.setenv("PREFECT_API_URL", loop_server.api)
-    config = config_of(tmp_path, "ordered", schedules={"publish": "0 0 1 1 *"})
+    name = f"ordered-{flow}"
+    config = config_of(tmp_path, name, schedules={flow: "0 0 1 1 *"})
     register(config, tmp_path / "nonesuch.toml")
 
     def end(state: Any) -> None:
-        with Starter(loop_server.api, "ordered") as starter:
-            (run, *_) = (r for r in starter.runs_like("publish", {}) if not r.auto_scheduled)
+        with Starter(loop_server.api, name) as starter:
+            (run, *_) = (r for r in starter.runs_like(flow, {}) if not r.auto_scheduled)
         client.set_flow_run_state(run.id, state, force=True)
 
-    with Starter(loop_server.api, "ordered") as starter:
-        starter.start("publish", {"whole": True})
-    assert reconcile(config).told == []  # it waits for its turn
-    end(states.Crashed())
+    with Starter(loop_server.api, name) as starter:
+        starter.start(flow, parameters)
+        assert reconcile(config).told == []  # it waits for its turn
+        end(states.Crashed())
+        # The clock's, while it ran: there was no place for it.
+        starter.start(flow, {})
+    end(states.Cancelled(message="Deployment concurrency limit reached."))
     (told,) = reconcile(config).told
-    assert told.startswith("publish started again: it was interrupted")
-    with Starter(loop_server.api, "ordered") as starter:
-        assert len(starter.runs_like("publish", {"whole": True})) == 2
+    assert told.startswith(f"{flow} started again: it was interrupted")
+    with Starter(loop_server.api, name) as starter:
+        assert len(starter.runs_like(flow, parameters)) == 2
     assert reconcile(config).told == []
     end(states.Cancelled(message="Runner is shutting down."))
     assert len(reconcile(config).told) == 1
@@ -277,7 +317,7 @@ def test_the_command_line_orders_a_training(
 def past(state: str, minutes: float = 0, message: str = "") -> Any:
     from flows.loop.starts import Past
 
-    return Past(state, message, NOW - timedelta(minutes=minutes))
+    return Past("id", state, message, NOW - timedelta(minutes=minutes))
 
 
 SHUT_DOWN = "Runner is shutting down."
