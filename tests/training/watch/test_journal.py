@@ -41,6 +41,17 @@ def log(folder: Path, start: int, ticks: list[int]) -> None:
             journal.steps([{"cur_nimg": cur_nimg - 500, "loss_G": 1.0}, {"cur_nimg": cur_nimg}])
 
 
+def an_hour_later(folder: Path) -> None:
+    """Let what is logged next begin at a later time.
+
+    Files of TensorBoard are read by their names: a second, and a number of this process that puts
+    10 before 9. Runs that go on begin in another second, tests may not.
+    """
+    for path in (folder / "tensorboard").iterdir():
+        start, _, rest = path.name.removeprefix("events.out.tfevents.").partition(".")
+        path.rename(path.with_name(f"events.out.tfevents.{int(start) - 3600:010}.{rest}"))
+
+
 def curve(folder: Path, name: str) -> list[tuple[int, float]]:
     board = EventAccumulator(str(folder / "tensorboard")).Reload()
     return [(event.step, event.value) for event in board.Scalars(name)]
@@ -67,6 +78,7 @@ def test_tick_is_readable_at_once(tmp_path: Path) -> None:
 
 def test_resumed_curves_have_every_point_once(tmp_path: Path) -> None:
     log(tmp_path, 0, [1000, 2000, 3000, 4000])
+    an_hour_later(tmp_path)
     log(tmp_path, 2000, [3000, 4000, 5000])  # killed at 4000, its snapshot was of 2000
     expected = [1000, 2000, 3000, 4000, 5000]
     assert logged(tmp_path / "ticks.jsonl") == expected
@@ -76,6 +88,7 @@ def test_resumed_curves_have_every_point_once(tmp_path: Path) -> None:
 
 def test_a_run_that_begins_again_forgets_all(tmp_path: Path) -> None:
     log(tmp_path, 0, [0, 1000])
+    an_hour_later(tmp_path)
     log(tmp_path, 0, [0, 1000])
     assert logged(tmp_path / "ticks.jsonl") == [0, 1000]
     assert [step for step, _ in curve(tmp_path, "augment/p")] == [0, 1000]
