@@ -6,9 +6,7 @@ that is lost costs a minute.
 
 from __future__ import annotations
 
-import base64
 import json
-import os
 import urllib.request
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -16,7 +14,7 @@ from http.client import HTTPException
 from typing import Any, Final
 from uuid import uuid4
 
-from flows.server import api_of
+from flows.server import api_of, authority
 from flows.settings import DatasetConfig
 
 PUBLISHED: Final = "nonesuch.version.published"
@@ -67,17 +65,9 @@ def emit(config: DatasetConfig, event: str, payload: Mapping[str, Any]) -> bool:
         request = urllib.request.Request(
             f"{api.rstrip('/')}/events",
             data=json.dumps([body]).encode(),
-            headers={"Content-Type": "application/json", **_authority()},
+            headers={"Content-Type": "application/json", **authority()},
         )
         with urllib.request.urlopen(request, timeout=_SECONDS) as answer:
             return bool(200 <= answer.status < 300)
     except (OSError, HTTPException, ValueError):  # ValueError: an address that is none
         return False
-
-
-def _authority() -> dict[str, str]:
-    """Give the header for a server with a password, as Prefect's own clients do."""
-    secret = os.environ.get("PREFECT_API_AUTH_STRING")
-    if not secret:
-        return {}
-    return {"Authorization": f"Basic {base64.b64encode(secret.encode()).decode()}"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import fcntl
 import json
@@ -15,6 +16,10 @@ from flows.settings import DatasetConfig
 
 FILE: Final = "server.json"
 API: Final = "PREFECT_API_URL"
+PASSWORD: Final = "PREFECT_API_AUTH_STRING"
+"""What is sent to a server, as `name:password`."""
+SERVER_PASSWORD: Final = "PREFECT_SERVER_API_AUTH_STRING"
+"""What a server asks for."""
 
 SETTINGS: Final = {
     # Leases kept in memory are lost with the server, and each run that holds one ends for it.
@@ -35,6 +40,23 @@ def find_server(config: DatasetConfig) -> str | None:
 def api_of(config: DatasetConfig) -> str | None:
     """Give the address of the API to use: the environment's, else that of `find_server`."""
     return os.environ.get(API) or find_server(config)
+
+
+def password() -> str:
+    """Give `name:password` for a server; empty where the environment has none.
+
+    Prefect's own clients read `PREFECT_API_AUTH_STRING` alone. Where it is not set, it is what a
+    server that is started here would ask for.
+    """
+    return os.environ.get(PASSWORD) or os.environ.get(SERVER_PASSWORD) or ""
+
+
+def authority() -> dict[str, str]:
+    """Give the header for a server with a password; none where there is no password."""
+    secret = password()
+    if not secret:
+        return {}
+    return {"Authorization": f"Basic {base64.b64encode(secret.encode()).decode()}"}
 
 
 @contextlib.contextmanager

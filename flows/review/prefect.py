@@ -5,7 +5,6 @@ Read of Prefect 3.8: `prefect/server/api/` and `prefect/server/schemas/filters.p
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from urllib.parse import quote
 
 import httpx
 
-from flows.server import api_of, page_of
+from flows.server import api_of, authority, page_of
 from flows.settings import DatasetConfig
 from review_ui.desk import Remembered
 from review_ui.loop import KINDS, FlowTold, Kind, ScheduledTold, ServerTold
@@ -248,7 +247,7 @@ class PrefectServer:
             raise ServerAwayError("no Prefect server runs for this dataset any more")
         try:
             answer = self._client.request(
-                method, f"{api.rstrip('/')}{path}", json=body, auth=_authority()
+                method, f"{api.rstrip('/')}{path}", json=body, headers=authority()
             )
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             said = str(error) or type(error).__name__
@@ -274,12 +273,6 @@ def _check_same(flow: FlowTold, running: Mapping[str, Any], wanted: Mapping[str,
                 f"{flow.kind} runs already, with `{name}` {running.get(name)} and not {value}; "
                 f"wait until that has ended: {flow.url}"
             )
-
-
-def _authority() -> httpx.Auth | None:
-    """Give the password of a server that has one, as Prefect's own clients do."""
-    name, _, secret = os.environ.get("PREFECT_API_AUTH_STRING", "").partition(":")
-    return httpx.BasicAuth(name, secret) if secret else None
 
 
 def _why(answer: httpx.Response) -> str:

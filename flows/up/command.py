@@ -22,7 +22,15 @@ import httpx
 from data_catalog.errors import ConflictError
 from data_catalog.locks import lock
 from data_catalog.storage import Root
-from flows.server import SETTINGS, announced, find_server, page_of
+from flows.server import (
+    PASSWORD,
+    SERVER_PASSWORD,
+    SETTINGS,
+    announced,
+    find_server,
+    page_of,
+    password,
+)
 from flows.settings import ConfigError, DatasetConfig
 from flows.up import parts
 from flows.up.parts import IsReady, Part
@@ -47,8 +55,6 @@ DEFAULTS: Final = {
 }
 # They name a profile of the user's, which this home does not have.
 _NOT_PASSED_ON: Final = ("PREFECT_PROFILE", "PREFECT_PROFILES_PATH")
-_PASSWORD: Final = "PREFECT_SERVER_API_AUTH_STRING"
-_PASSWORD_TO_SEND: Final = "PREFECT_API_AUTH_STRING"
 
 
 async def keep_up(config: DatasetConfig, file: Path, tell: Tell, *, in_private: bool) -> None:
@@ -169,11 +175,11 @@ def _environment(home: Path, api: str) -> dict[str, str]:
     mine = {name: text for name, text in os.environ.items() if name not in _NOT_PASSED_ON}
     if mine.get("PREFECT_LOGGING_LEVEL") == "CRITICAL":  # what our command line sets for itself
         mine["PREFECT_LOGGING_LEVEL"] = "INFO"
-    password = mine.get(_PASSWORD)
+    secret = password()
     return {
         **DEFAULTS,
-        **({_PASSWORD_TO_SEND: password} if password else {}),
         **mine,
+        **({PASSWORD: secret} if secret else {}),
         "PREFECT_HOME": str(home),
         "PREFECT_API_URL": api,
         "PYTHONUNBUFFERED": "1",
@@ -195,11 +201,11 @@ def _logs(config: DatasetConfig) -> Path:
 
 def _check_access(config: DatasetConfig) -> None:
     """Refuse to open pages to others without a password."""
-    if not _is_of_this_machine(config.server.host) and not os.environ.get(_PASSWORD):
+    if not _is_of_this_machine(config.server.host) and not os.environ.get(SERVER_PASSWORD):
         raise ConfigError(
             f"`server.host` {config.server.host} can be reached from other machines, whose users "
-            f"could start and stop flows: set {_PASSWORD}=name:password in the environment, or "
-            "listen at 127.0.0.1 behind a proxy that asks who it is"
+            f"could start and stop flows: set {SERVER_PASSWORD}=name:password in the environment, "
+            "or listen at 127.0.0.1 behind a proxy that asks who it is"
         )
     if config.server.review and not config.review.is_local:
         from review_ui.serve import check_access

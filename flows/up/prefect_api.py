@@ -6,7 +6,6 @@ Its import takes seconds, which the start would wait for.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +14,8 @@ from types import TracebackType
 from typing import Any, Final
 
 import httpx
+
+from flows.server import authority
 
 ALIVE: Final = ("PENDING", "RUNNING", "CANCELLING")
 WAITING: Final = ("SCHEDULED",)
@@ -65,14 +66,10 @@ class PrefectApi:
     """
 
     def __init__(self, url: str) -> None:
-        secret = os.environ.get("PREFECT_API_AUTH_STRING") or os.environ.get(
-            "PREFECT_SERVER_API_AUTH_STRING", ""
-        )
-        user, _, password = secret.partition(":")
         self._client = httpx.AsyncClient(
             base_url=url,
             timeout=_SECONDS,
-            auth=(user, password) if user else None,
+            headers=authority(),
             trust_env=False,  # a proxy has no business between two processes of this machine
             verify=False,  # no TLS either, and loading certificates takes a while
         )

@@ -139,11 +139,12 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[_Taken]]:
         server.shutdown()
 
 
+@pytest.mark.parametrize("variable", ["PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING"])
 def test_an_event_says_what_happened_to_which_dataset(
-    taken: type[_Taken], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    taken: type[_Taken], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str
 ) -> None:
     config = parse({"dataset": {"name": "shoes"}}, name="test", folder=tmp_path)
-    monkeypatch.setenv("PREFECT_API_AUTH_STRING", "anna:secret")
+    monkeypatch.setenv(variable, "anna:secret")
     assert events.version_published(config, 3, "abc")
     assert events.model_trained(config, "v3-tiny@kimg-1")
     (path, headers, (published,)), (_, _, (trained,)) = taken.seen

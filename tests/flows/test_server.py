@@ -12,7 +12,7 @@ import pytest
 
 from data_catalog.locks import LOCK_NAME, lock
 from data_catalog.storage import Root
-from flows.server import FILE, api_of, find_server, page_of
+from flows.server import FILE, api_of, authority, find_server, page_of, password
 from flows.settings import DatasetConfig, parse
 
 API = "http://127.0.0.1:4321/api"
@@ -92,3 +92,13 @@ def test_the_environment_wins(config: DatasetConfig, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("PREFECT_API_URL", "http://elsewhere/api")
     assert api_of(config) == "http://elsewhere/api"
     assert page_of("http://elsewhere/api/") == "http://elsewhere"
+
+
+def test_who_knows_the_password_of_the_server_sends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PREFECT_API_AUTH_STRING", raising=False)
+    monkeypatch.delenv("PREFECT_SERVER_API_AUTH_STRING", raising=False)
+    assert (password(), authority()) == ("", {})
+    monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "anna:secret")
+    assert authority() == {"Authorization": "Basic YW5uYTpzZWNyZXQ="}
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", "bert:other")
+    assert password() == "bert:other"
