@@ -267,6 +267,9 @@ class PrefectServer:
 
 def _check_same(flow: FlowTold, running: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """Refuse to take a run for another one that was meant."""
+    event = running.get("published")
+    if isinstance(event, Mapping):  # then it trains the version of the event
+        running = {**running, "version": event.get("version")}
     for name, value in wanted.items():
         if running.get(name) != value:
             raise ServerError(

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from flows.review.prefect import PrefectServer, ServerError
+from flows.review.prefect import PrefectServer, ServerError, _check_same
 from flows.review.work import Worker
 from flows.settings import DatasetConfig, parse
 from review_ui.errors import ReviewError
 from review_ui.feed import Done
-from review_ui.loop import KINDS, LoopTold, Options, VersionTold
+from review_ui.loop import KINDS, FlowTold, LoopTold, Options, VersionTold
 
 NOW = datetime.now(UTC)
 
@@ -132,6 +132,18 @@ def test_a_run_is_started_once_and_seen_until_its_end(
     put(client, flow.id, "FAILED", "Flow run encountered an exception: SetupError: no GPU")
     assert server.progress(flow.id, "train").flow.message == "no GPU"
     assert server.start("train", {"version": 2}, "four").id != flow.id
+
+
+def test_a_training_that_an_event_has_started_is_of_its_version() -> None:
+    flow = FlowTold(
+        id="x", kind="train", state="running", message="", started_at=NOW, ended_at=None, url=""
+    )
+    by_event = {"config_file": "nonesuch.toml", "published": {"version": 3, "hash": "abc"}}
+    by_person = {"config_file": "nonesuch.toml", "version": 3, "published": None}
+    for running in (by_event, by_person):
+        _check_same(flow, running, {"version": 3})
+        with pytest.raises(ServerError, match="`version` 3 and not 4"):
+            _check_same(flow, running, {"version": 4})
 
 
 def test_what_the_clock_starts_next_is_told(server: PrefectServer, client: Any) -> None:
