@@ -111,3 +111,13 @@ def test_a_run_is_found_by_its_name_alone(config: DatasetConfig, models: Path, n
     write_run(models, "v1-tiny", grids=[1.0])
     with pytest.raises(NotFoundError):
         trainings.details(config, name)
+
+
+def test_without_a_folder_there_are_no_runs(tmp_path: Path) -> None:
+    raw = {"dataset": {"name": "shoes", "root": "memory://shoes"}}
+    config = parse(raw, name="nonesuch.toml", folder=tmp_path)
+    assert trainings.told(config) == []
+    assert trainings.compared_at(config) is None
+    for ask in (trainings.comparison, lambda config: trainings.details(config, "v1-tiny")):
+        with pytest.raises(NotFoundError, match=r"`train\.folder`.*is not set"):
+            ask(config)
