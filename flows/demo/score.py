@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
@@ -13,7 +13,7 @@ from curation.ingest.selection import current, unread_id
 from curation.synthetic.defects import PlantedImage
 from data_catalog.schema import Reason, Verdict
 from flows.catalog import open_catalog
-from flows.settings import DatasetConfig
+from flows.settings import ConfigError, DatasetConfig
 
 COPIES = frozenset({Reason.PIXEL_DUPLICATE, Reason.NEAR_DUPLICATE, Reason.MIRRORED_COPY})
 SAME_BYTES = "same_bytes"
@@ -30,10 +30,18 @@ class DemoRow(BaseModel):
 
 
 Verdicts = Mapping[str, tuple[str, frozenset[str]]]
+Reasons = Callable[[str], frozenset[str]]
+"""Gives those of a file by its name."""
 
 
 def outcome(config: DatasetConfig) -> tuple[dict[str, str], Verdicts]:
-    """Give item by file name, and (verdict, reasons) by item."""
+    """Give item by file name, and (verdict, reasons) by item.
+
+    Raises
+    ------
+    ConfigError
+        If the sources are not those of the demo any more.
+    """
     catalog = open_catalog(config)
     observations = catalog.table("observations").read()
     verdicts = catalog.table("verdicts").read()
@@ -41,13 +49,22 @@ def outcome(config: DatasetConfig) -> tuple[dict[str, str], Verdicts]:
         file_name(row["locator"]): row["image_id"] or unread_id(row["source"], row["locator"])
         for row in observations.select(["source", "locator", "image_id"]).to_pylist()
     }
-    assert current(observations, config.sources).num_rows == verdicts.num_rows
+    offered = current(observations, config.sources).num_rows
+    if offered != verdicts.num_rows:
+        raise _not_the_demo(f"{offered} are offered and {verdicts.num_rows} judged")
     return items, _by_item(verdicts)
 
 
 def file_name(url: str) -> str:
     """Give the name of the file that a picture's address ends with."""
     return unquote(urlsplit(url).path).rpartition("/")[2]
+
+
+def _not_the_demo(why: str) -> ConfigError:
+    return ConfigError(
+        f"the demo must offer the pictures that it plants, and all of them: {why}; undo what was "
+        "changed in its configuration, or start it in another folder: `nonesuch demo FOLDER`"
+    )
 
 
 def _by_item(verdicts: pa.Table) -> Verdicts:
@@ -76,7 +93,15 @@ def score(
         Sound pictures.
     accepted : int
         Those of them that were accepted.
+
+    Raises
+    ------
+    ConfigError
+        If what was planted has not come in.
     """
+    missing = [i.file_name for i in planted if items.get(i.file_name) not in verdicts]
+    if missing:
+        raise _not_the_demo(f"{len(missing)} have not come in, the first is {missing[0]}")
 
     def reasons(name: str) -> frozenset[str]:
         return verdicts[items[name]][1]
@@ -115,16 +140,14 @@ def _met(defect: Reason) -> Reason:
     return Reason.REDIRECT_REFUSED if defect is Reason.LINK_OUTSIDE else defect
 
 
-def _caught(image: PlantedImage, kind: Reason, reasons: object) -> bool:
-    assert callable(reasons)
+def _caught(image: PlantedImage, kind: Reason, reasons: Reasons) -> bool:
     names = [image.file_name, *([image.of] if kind in COPIES and image.of else [])]
     return any(kind.value in reasons(name) for name in names)
 
 
 def _colourways(
-    those: Iterable[PlantedImage], reasons: object, config: DatasetConfig
+    those: Iterable[PlantedImage], reasons: Reasons, config: DatasetConfig
 ) -> tuple[int, int]:
-    assert callable(reasons)
     families: dict[str | None, list[str]] = {}
     for image in those:
         families.setdefault(image.of, []).append(image.file_name)
