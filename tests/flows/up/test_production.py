@@ -83,6 +83,18 @@ def test_the_configuration_is_valid(tmp_path: Path) -> None:
     assert not config.review.is_local
 
 
+def test_every_entry_point_is_a_flow() -> None:
+    from prefect.flows import Flow, load_flow_from_entrypoint
+
+    told = yaml.safe_load((FILES / "prefect.yaml").read_text(encoding="utf-8"))
+    points = [one["entrypoint"] for one in told["deployments"]]
+    assert [point.rpartition(".")[2] for point in points] == list(FLOWS)
+    for point in points:
+        found = load_flow_from_entrypoint(point)
+        assert isinstance(found, Flow)
+        assert found.name == point.rpartition(".")[2]
+
+
 # ---- systemd and containers. ---------------------------------------------------------------------
 
 
