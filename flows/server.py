@@ -32,9 +32,16 @@ SETTINGS: Final = {
 """What the environment of a server should hold, besides what the user has set."""
 
 
+def home_of(config: DatasetConfig) -> Path:
+    """Give the folder of what `nonesuch up` keeps."""
+    home = config.server.home
+    assert home is not None, "a configuration that was read has an absolute `server.home`"
+    return home
+
+
 def find_server(config: DatasetConfig) -> str | None:
     """Give the address of the API of the server that `nonesuch up` runs; None where none does."""
-    return _announced(_home(config) / FILE)
+    return _announced(home_of(config) / FILE)
 
 
 def api_of(config: DatasetConfig) -> str | None:
@@ -62,7 +69,7 @@ def authority() -> dict[str, str]:
 @contextlib.contextmanager
 def announced(config: DatasetConfig, api: str) -> Iterator[None]:
     """Let others find the server while the body runs; this process runs it, and holds its home."""
-    file = _home(config) / FILE
+    file = home_of(config) / FILE
     partial = file.with_name(f"{FILE}.{os.getpid()}.part")
     partial.write_text(json.dumps({"api": api, "pid": os.getpid()}), encoding="utf-8")
     partial.replace(file)
@@ -75,12 +82,6 @@ def announced(config: DatasetConfig, api: str) -> Iterator[None]:
 def page_of(api: str) -> str:
     """Give the address of Prefect's page of an API."""
     return api.rstrip("/").removesuffix("/api")
-
-
-def _home(config: DatasetConfig) -> Path:
-    home = config.server.home
-    assert home is not None, "a configuration that was read has an absolute `server.home`"
-    return home
 
 
 def _announced(file: Path) -> str | None:

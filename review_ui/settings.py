@@ -88,10 +88,11 @@ class ReviewConfig(BaseModel):
         """True where the page is open to this machine only."""
         if self.behind_proxy:
             return False
-        return all(_is_of_this_machine(name) for name in (self.host, *self.allowed_hosts))
+        return all(is_of_this_machine(name) for name in (self.host, *self.allowed_hosts))
 
 
-def _is_of_this_machine(name: str) -> bool:
+def is_of_this_machine(name: str) -> bool:
+    """Tell whether a host is reached from this machine only, by its name or address."""
     if name == "localhost":
         return True
     try:

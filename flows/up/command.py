@@ -7,7 +7,6 @@ while the server starts again, and runs live through it.
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import os
 import socket
 import sys
@@ -28,6 +27,7 @@ from flows.server import (
     SETTINGS,
     announced,
     find_server,
+    home_of,
     page_of,
     password,
 )
@@ -37,6 +37,7 @@ from flows.up.parts import IsReady, Part
 from flows.up.ports import UpError, address_of, free_port, listen
 from flows.up.prefect_api import PrefectApi
 from flows.up.supervisor import Supervisor, Tell
+from review_ui.settings import is_of_this_machine
 
 _LEFT_GRACE: Final = 30.0  # seconds, for what an earlier one has left
 _TRIES: Final = 3  # to hold the home
@@ -77,7 +78,7 @@ async def keep_up(config: DatasetConfig, file: Path, tell: Tell, *, in_private: 
         If a page could be reached by others without a password.
     """
     began = time.monotonic()
-    home = _home(config)
+    home = home_of(config)
     _check_access(config)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_only_one(config))
@@ -119,7 +120,7 @@ class _Making:
             "PREFECT_SERVER_API_HOST": str(host),
             "PREFECT_SERVER_API_PORT": str(port),
             # It copies its page there; by default beside its code, where it may not write.
-            "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(_home(self._config) / "ui"),
+            "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(home_of(self._config) / "ui"),
             # Its page asks where it came from, under whatever name, and no other page may ask.
             "PREFECT_SERVER_UI_API_URL": "/api",
             "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": page_of(self._api),
@@ -163,7 +164,7 @@ class _Making:
         return Part(
             name,
             [sys.executable, "-m", *module],
-            {**_environment(_home(self._config), self._api), **environment},
+            {**_environment(home_of(self._config), self._api), **environment},
             self._logs / f"{name}.log",
             is_ready,
             descriptors,
@@ -189,19 +190,13 @@ def _environment(home: Path, api: str) -> dict[str, str]:
     }
 
 
-def _home(config: DatasetConfig) -> Path:
-    home = config.server.home
-    assert home is not None, "a configuration that was read has an absolute `server.home`"
-    return home
-
-
 def _logs(config: DatasetConfig) -> Path:
-    return _home(config) / "logs"
+    return home_of(config) / "logs"
 
 
 def _check_access(config: DatasetConfig) -> None:
     """Refuse to open pages to others without a password."""
-    if not _is_of_this_machine(config.server.host) and not os.environ.get(SERVER_PASSWORD):
+    if not is_of_this_machine(config.server.host) and not os.environ.get(SERVER_PASSWORD):
         raise ConfigError(
             f"`server.host` {config.server.host} can be reached from other machines, whose users "
             f"could start and stop flows: set {SERVER_PASSWORD}=name:password in the environment, "
@@ -213,21 +208,12 @@ def _check_access(config: DatasetConfig) -> None:
         check_access(config.review)
 
 
-def _is_of_this_machine(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 @contextlib.contextmanager
 def _only_one(config: DatasetConfig) -> Iterator[None]:
     """Hold the home, which has one database and one server."""
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(_held(Root(_home(config))))
+            stack.enter_context(_held(Root(home_of(config))))
         except ConflictError as error:
             api = find_server(config)
             where = f", Prefect's page at {page_of(api)}" if api else ""
