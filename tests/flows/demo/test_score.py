@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from curation.synthetic.defects import PlantedImage
+from data_catalog.schema import VERDICTS as VERDICTS_TABLE
 from data_catalog.schema import Reason, Verdict
 from flows.catalog import open_catalog
 from flows.demo.score import SAME_BYTES, outcome, score
@@ -70,7 +71,8 @@ def test_a_picture_that_has_not_come_in_is_named(config: DatasetConfig) -> None:
 
 
 def test_other_sources_than_the_demo_has_are_told_of(config: DatasetConfig) -> None:
-    row = {"item_id": "a", "verdict": Verdict.ACCEPTED.value, "reasons": []}
-    open_catalog(config).table("verdicts").append(pa.Table.from_pylist([row]))
+    row = {"item_id": "a", "verdict": "accepted", "reasons": [], "decided_by": "rules"}
+    rows = pa.Table.from_pylist([row], schema=VERDICTS_TABLE)
+    open_catalog(config).table("verdicts").append(rows)
     with pytest.raises(ConfigError, match="0 are offered and 1 judged; undo"):
         outcome(config)
