@@ -88,7 +88,7 @@ class Lease:
         ConflictError
             If it ran out, or somebody took it over.
         """
-        if self._lost or time.monotonic() > self._until:
+        if self._lost or _now() > self._until:
             why = self._lost or f"the store did not answer for {self._seconds:g} s"
             raise ConflictError(
                 f"{self._root.url} is no longer held for {self._purpose!r}: {why}; what was "
@@ -105,7 +105,7 @@ class Lease:
 
     def _put(self, tag: str | None) -> bool:
         """Write it with a new time to run; False if it is not ours to write."""
-        sent = time.monotonic()
+        sent = _now()
         self._note["renewals"] += 1
         new = conditional.put(self._root, self._name, self._note, tag)
         if new is None:
@@ -163,6 +163,15 @@ def lease(root: Root, name: str, purpose: str, seconds: float = SECONDS) -> Iter
         yield held
     finally:
         held.release()
+
+
+def _now() -> float:
+    """Read a clock that nobody sets and that goes on while a machine sleeps, if there is one; seconds.
+
+    A machine that sleeps does not renew its lease, so that another one takes it over meanwhile.
+    """
+    boot = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if boot is None else time.clock_gettime(boot)
 
 
 def _words(found: Found) -> str:

@@ -174,6 +174,26 @@ def test_a_store_that_does_not_answer_ends_the_lease(s3: ObjectStore, root: Root
     held.release()
 
 
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="no clock that goes on in sleep")
+def test_who_slept_commits_nothing_before_it_has_renewed(
+    root: Root, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = Lease(root, LOCK_NAME, "rebuild", 60.0)
+    held.take()
+    held.check()
+    read, asleep = time.clock_gettime, 55.0
+
+    def woken(clock: int) -> float:
+        return read(clock) + (asleep if clock == time.CLOCK_BOOTTIME else 0.0)
+
+    monkeypatch.setattr(time, "clock_gettime", woken)
+    with pytest.raises(ConflictError, match="did not answer for 60 s"):
+        held.check()
+    assert held._put(held._tag)  # nobody took it over
+    held.check()
+    held.release()
+
+
 def test_an_answer_that_was_lost_is_no_other_writer(root: Root) -> None:
     held = Lease(root, LOCK_NAME, "rebuild", 60.0)
     held.take()
