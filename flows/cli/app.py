@@ -393,16 +393,20 @@ def gc(
     config: ConfigOption = CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove orphan packs, abandoned temporaries and old table files, and nothing else."""
+    """Remove orphan packs, abandoned temporaries, old table files and rankings; nothing else."""
     from data_catalog.garbage import collect
     from flows.catalog import open_catalog
     from flows.settings import load
 
-    summary = attempt(lambda: collect(open_catalog(load(config)), dry_run=dry_run))
+    def work() -> Any:
+        settings = load(config)
+        return collect(open_catalog(settings), recipe=settings.recipe.id, dry_run=dry_run)
+
+    summary = attempt(work)
     if as_json:
         say(json.dumps(_as_dict(summary)))
         return
-    for name in (*summary.packs, *summary.temporary, *summary.table_files):
+    for name in (*summary.packs, *summary.temporary, *summary.table_files, *summary.rankings):
         say(name)
     verb = "would free" if dry_run else "freed"
     say(f"{verb} {summary.bytes / 1e6:,.1f} MB")

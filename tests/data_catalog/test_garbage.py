@@ -105,5 +105,63 @@ def _seal_then_commit(root: str, pipe: Connection) -> None:
         catalog.table("images").append(pa.Table.from_pylist([row]))
 
 
+def _write(root: Path, names: list[str], age: float) -> None:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    for name in names:
+        for path in (root / name, (root / name).parent):
+            os.utime(path, (time.time() - age,) * 2)
+
+
+def test_what_old_rankings_leave_goes_and_the_present_one_stays(catalog: Catalog) -> None:
+    root = Path(catalog.root.path)
+    scored = [{"item_id": "a", "model": "density-own-2", "mean": 1.0}]
+    catalog.table("scores").append(pa.Table.from_pylist(scored))
+    old = [
+        "rank/density/other.npz",
+        "rank/density/other.parts/0.npz",
+        "rank/density-own-1/lowest.png",
+    ]
+    kept = [
+        f"rank/density/{RECIPE}.npz",
+        f"rank/density/{RECIPE}.parts/0.npz",
+        "rank/density-own-2/lowest.png",
+        "rank/run@kimg-1/lowest.png",
+        "rank/notes.txt",
+    ]
+    _write(root, [*old, *kept], age=7200)
+    assert collect(catalog).rankings == ("rank/density-own-1",)
+    _write(root, old, age=60)
+    assert collect(catalog, recipe=RECIPE).rankings == ()
+    _write(root, old, age=7200)
+    assert set(collect(catalog, recipe=RECIPE).rankings) == {
+        "rank/density/other.npz",
+        "rank/density/other.parts",
+        "rank/density-own-1",
+    }
+    assert [name for name in kept if not (root / name).exists()] == []
+    _write(root, [kept[1]], age=2 * 86_400)
+    assert collect(catalog, recipe=RECIPE).rankings == (f"rank/density/{RECIPE}.parts",)
+
+
+def test_what_killed_rankings_and_the_loop_leave_goes(catalog: Catalog) -> None:
+    root = Path(catalog.root.path)
+    names = [
+        "rank/.tmp-1",
+        "rank/density/.tmp-2",
+        f"rank/density/{RECIPE}.parts/.tmp-3",
+        "rank/density-own-1/.tmp-4",
+        "loop/trainings/.tmp-5",
+    ]
+    _write(root, names, age=60)
+    assert set(collect(catalog, dry_run=True).temporary) == set(names[:4])
+    _write(root, names, age=7200)
+    _write(root, ["loop/trainings/v1-tiny.json"], age=7200)
+    assert set(collect(catalog).temporary) == set(names)
+    assert (root / "loop/trainings/v1-tiny.json").exists()
+
+
 def test_an_empty_root_has_no_garbage(catalog: Catalog) -> None:
     assert collect(catalog).bytes == 0
