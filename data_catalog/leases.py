@@ -166,7 +166,7 @@ def lease(root: Root, name: str, purpose: str, seconds: float = SECONDS) -> Iter
 
 
 def _now() -> float:
-    """Read a clock that nobody sets and that goes on while a machine sleeps, if there is one; seconds.
+    """Read a clock that nobody sets, seconds; where there is one, it counts sleep as well.
 
     A machine that sleeps does not renew its lease, so that another one takes it over meanwhile.
     """
