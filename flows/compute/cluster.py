@@ -105,7 +105,8 @@ class Cluster:
             Importable by name where the workers run, or a `functools.partial` of such; it and the
             parts are pickled.
         whole_worker : bool
-            It uses all processors of a worker by itself: each works on one part at a time.
+            It uses all processors of a worker by itself, as networks do: each works on one part at
+            a time, and must have the PyTorch that is here.
         split : callable
             Cuts a part that workers died of into smaller ones; the smallest is given back alone.
         give_up : callable
@@ -118,7 +119,8 @@ class Cluster:
             a part that cannot be split.
         """
         killers: list[Part] = []
-        work = partial(_work, function, expected=self._code, whole_worker=whole_worker)
+        expected = {**self._code, **(networks() if whole_worker else {})}
+        work = partial(_work, function, expected=expected, whole_worker=whole_worker)
         yield from self._work_off(work, iter(parts), killers, alone=False)
         while killers:
             part = killers.pop()
@@ -293,6 +295,14 @@ def code() -> Mapping[str, str]:
     return {**found, "features": str(FEATURES_REVISION)}
 
 
+def networks() -> Mapping[str, str]:
+    """Name the code that scores pictures, which is no part of every installation."""
+    try:
+        return {"torch": metadata.version("torch")}
+    except metadata.PackageNotFoundError:
+        return {"torch": "none"}
+
+
 def own(table: pa.Table) -> pa.Table:
     """Copy a slice, so that it is sent without the table that it was cut from."""
     sink = pa.BufferOutputStream()
@@ -321,7 +331,7 @@ def _work(
     from distributed import get_worker
 
     worker = str(get_worker().name)
-    here = code()
+    here = {**code(), **(networks() if whole_worker else {})}
     if here != expected:
         wrong = ", ".join(
             f"{name} {here[name]} in place of {expected[name]}"

@@ -60,6 +60,17 @@ def test_every_part_is_done_once(cluster: Cluster) -> None:
     assert list(cluster.map(dask_work.double, [])) == []
 
 
+def test_workers_score_with_the_pytorch_that_is_here_alone(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert len(list(cluster.map(dask_work.double, PARTS, whole_worker=True))) == len(PARTS)
+    monkeypatch.setattr("flows.compute.cluster.networks", lambda: {"torch": "1.0"})
+    with pytest.raises(ComputeError, match=r"has torch \S+ in place of 1\.0"):
+        list(cluster.map(dask_work.double, PARTS, whole_worker=True))
+    # Who only makes pixels needs none.
+    assert len(list(cluster.map(dask_work.double, PARTS))) == len(PARTS)
+
+
 def test_a_worker_that_dies_once_changes_nothing(cluster: Cluster, tmp_path: Path) -> None:
     mark = tmp_path / "died"
     done = list(cluster.map(partial(dask_work.die_once, str(mark)), PARTS))
