@@ -227,6 +227,15 @@ def test_a_size_that_the_model_does_not_know(world: World, in_this_process: Run)
     assert (summary.items, summary.ranked) == (ITEMS, 0)
     assert len(summary.notes) == 1
     assert "12×16" in summary.notes[0]
+    # It keeps nobody from comparing pictures, unless it was asked for by its id.
+    from flows.rank import rank
+
+    both = {"recipe": other, "rank": {**RANK, "density": True}}
+    found = rank(world.config(**both))
+    assert [ranking.scorer for ranking in found.rankings] == [Scorer.DENSITY]
+    assert "12×16" in found.notes[0]
+    with pytest.raises(SetupError, match="judges pictures of 12×16 px"):
+        rank(world.config(**both), "v1-tiny@kimg-000000.032")
 
 
 def test_snapshots_that_are_gone(world: World) -> None:

@@ -15,7 +15,8 @@ from training.config import TrainingConfig
 from training.networks import Generator
 from training.runs import snapshots
 
-SIDE = 16
+SIDE = 8
+MIDDLE = slice(SIDE // 2 - 1, SIDE // 2 + 1)
 COLOURS = np.array([[200, 40, 40], [40, 170, 60], [50, 70, 200]], float)
 BACKGROUND = np.array([225.0, 225, 225])
 SHARES = (0.5, 0.3, 0.2)
@@ -37,8 +38,8 @@ SETTINGS = {
     "optimizer.G_lr": 0.01,
     "optimizer.D_lr": 0.01,
     "optimizer.ema_kimg": 0.5,
-    "run.total_kimg": 12,
-    "run.tick_kimg": 4,
+    "run.total_kimg": 9,
+    "run.tick_kimg": 3,
     "run.snapshot_ticks": 1,
 }
 
@@ -72,7 +73,7 @@ class Seen:
     """
 
     def __init__(self, pixels: NDArray[np.floating] | Pixels) -> None:
-        middle = pixels[:, 7:9, 7:9].mean(axis=(1, 2))
+        middle = pixels[:, MIDDLE, MIDDLE].mean(axis=(1, 2))
         corners = pixels[:, [0, 0, -1, -1], [0, -1, 0, -1]].mean(axis=1)
         distance = np.linalg.norm(middle[:, None] - COLOURS[None], axis=2)
         self.shares = np.bincount(distance.argmin(1), minlength=3) / len(pixels)

@@ -20,7 +20,7 @@ from data_catalog.errors import VersionNotFoundError
 from data_catalog.models import Model
 from flows.settings import ConfigError, DatasetConfig, parse
 from flows.trainings import matrix as matrix_module
-from flows.trainings.matrix import MatrixOptions, error_in, plan_matrix
+from flows.trainings.matrix import MatrixOptions, error_in, is_of_matrix, plan_matrix
 from tests.flows.trainable import RECIPE, TRAIN, publish_pictures
 from tests.flows.world import REPOSITORY, Outcome, World
 from training.errors import SetupError
@@ -254,7 +254,10 @@ def test_one_that_fails_does_not_end_the_others_and_is_trained_once_it_can_be(
     assert "v4-tiny-s0: finished, 0.032 of 0.032 kimg" in outcome.err
     for words in ("v4-tiny-s0", "4 (pov)", "3 (rest)", "fd_own", f"page: {page.as_uri()}"):
         assert words in outcome.out
-    # Who judges is left to people; all can be chosen.
+    # Who judges is left to people, also by a loop that finds the runs; all can be chosen.
+    models = world.folder / world.root / "models"
+    assert all(is_of_matrix(models / name) for name in ("v3-tiny-s0", "v4-tiny-s0"))
+    assert not is_of_matrix(models / "a")
     known = registry.all_models(world.catalog)
     assert known[0] == judge
     assert {model.model for model in known[1:]} == {

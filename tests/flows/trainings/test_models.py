@@ -115,6 +115,15 @@ def test_a_person_s_choice_outlives_the_same_training_again(world: World) -> Non
     assert models.current(world.catalog) == longer
 
 
+def test_of_a_matrix_it_is_known_and_judges_only_where_there_is_nobody_else(world: World) -> None:
+    config = config_of(world)
+    first = register_run(config, [a_run(world, "first")], judges=False)
+    assert first == choose(config)
+    second = register_run(config, [a_run(world, "second")], judges=False)
+    assert second is not None and choose(config) == first
+    assert use(config, second.model) == choose(config) == second
+
+
 @pytest.mark.parametrize("data", [{"tags": ("pov",)}, {"labels": ("dress",)}])
 def test_who_knows_a_part_judges_only_where_there_is_nobody_else(
     world: World, data: dict[str, Any]
