@@ -22,7 +22,7 @@ from tests.flows.world import REPOSITORY
 _OWNER = """
 import asyncio, os, sys
 from pathlib import Path
-from flows.parts import HOME, Part
+from flows.up.parts import HOME, Part
 
 async def ready(_): return True
 
