@@ -24,7 +24,7 @@ from data_catalog.errors import CatalogError
 from data_catalog.schema import DECISIONS
 from data_catalog.versions import list_versions, read_members
 from flows.catalog import open_catalog
-from flows.settings import ConfigError, DatasetConfig
+from flows.settings import DatasetConfig
 from flows.trainings.runs import summaries
 from review_ui.store import exchange
 
@@ -69,10 +69,7 @@ def status(config: DatasetConfig) -> dict[str, Any]:
 
 def _newest_run(config: DatasetConfig) -> dict[str, Any] | None:
     """Give the run that was started last; None where there is none, or nowhere to keep one."""
-    try:
-        runs = summaries(config)
-    except ConfigError:
-        return None
+    runs = summaries(config)
     return runs[0].model_dump(mode="json") if runs else None
 
 

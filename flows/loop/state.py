@@ -15,10 +15,10 @@ from data_catalog import models
 from data_catalog.catalog import Catalog
 from data_catalog.versions import Version, list_versions, read_members
 from flows.loop.notes import Begun, Declined, read_begun, read_declined
-from flows.settings import ConfigError, DatasetConfig
-from flows.trainings.runs import models_folder
+from flows.settings import DatasetConfig
+from flows.trainings.runs import records
 from training.errors import SetupError
-from training.runs.record import RunRecord, is_alive, list_runs, read_run
+from training.runs.record import RunRecord, is_alive, read_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class News:
 
 def read_state(config: DatasetConfig, catalog: Catalog) -> State:
     """Read what there is."""
-    runs = [Run(record, is_alive(record)) for record in _records(config, catalog)]
+    runs = [Run(record, is_alive(record)) for record in records(config, catalog)]
     by_path = {run.record.path: run for run in runs}
     begun = [(b, by_path.get(Path(b.run)) or _elsewhere(b)) for b in read_begun(catalog)]
     known = models.all_models(catalog)
@@ -108,15 +108,6 @@ def read_state(config: DatasetConfig, catalog: Catalog) -> State:
         preset=config.train.preset,
         only=config.train.version,
     )
-
-
-def _records(config: DatasetConfig, catalog: Catalog) -> list[RunRecord]:
-    """Read the runs; none where there is nowhere to keep one."""
-    try:
-        folder = models_folder(config, catalog)
-    except ConfigError:
-        return []
-    return list_runs(folder)
 
 
 def count_news(catalog: Catalog, old: Version, new: Version) -> News:

@@ -10,9 +10,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
-from flows.settings import ConfigError, DatasetConfig
+from flows.settings import DatasetConfig
 from flows.trainings.comparison import PAGE
-from flows.trainings.runs import RunSummary, models_folder, run_folder, summaries, summary_of
+from flows.trainings.runs import RunSummary, known_folder, run_folder, summaries, summary_of
 from review_ui.errors import NotFoundError
 from review_ui.loop import Grid, RunDetails, RunTold, Series
 from training.errors import SetupError
@@ -36,7 +36,7 @@ _CURVES: Final = {
 
 def told(config: DatasetConfig) -> list[RunTold]:
     """Give all runs, the one started last first."""
-    return [] if _folder(config) is None else [_told(run) for run in summaries(config)]
+    return [_told(run) for run in summaries(config)]
 
 
 def details(config: DatasetConfig, name: str) -> RunDetails:
@@ -59,7 +59,7 @@ def details(config: DatasetConfig, name: str) -> RunDetails:
 
 def compared_at(config: DatasetConfig) -> datetime | None:
     """Give when runs were compared last; None where they never were."""
-    models = _folder(config)
+    models = known_folder(config)
     if models is None:
         return None
     try:
@@ -76,7 +76,7 @@ def comparison(config: DatasetConfig) -> bytes:
     NotFoundError
         If they never were.
     """
-    models = _folder(config)
+    models = known_folder(config)
     if models is None:
         raise NotFoundError(
             "no runs were compared: `train.folder`, where they are kept, is not set"
@@ -85,14 +85,6 @@ def comparison(config: DatasetConfig) -> bytes:
         return (models / PAGE).read_bytes()
     except OSError as error:
         raise NotFoundError("no runs were compared yet; `nonesuch matrix` does") from error
-
-
-def _folder(config: DatasetConfig) -> Path | None:
-    """Give the folder of the runs; None where none is set, so that there are no runs."""
-    try:
-        return models_folder(config)
-    except ConfigError:
-        return None
 
 
 def _told(run: RunSummary) -> RunTold:
@@ -119,7 +111,7 @@ def _told(run: RunSummary) -> RunTold:
 
 def find(config: DatasetConfig, name: str) -> RunSummary:
     """Give a run by its name, which comes from outside: it is no path."""
-    models = _folder(config)
+    models = known_folder(config)
     if models is None:
         raise NotFoundError(f"there is no run {name[:80]!r}: `train.folder` is not set")
     try:

@@ -113,6 +113,20 @@ def summary_of(record: RunRecord) -> RunSummary:
     )
 
 
+def known_folder(config: DatasetConfig, catalog: Catalog | None = None) -> Path | None:
+    """Give the folder of a dataset's runs; None where none is set, so that there are no runs."""
+    try:
+        return models_folder(config, catalog)
+    except ConfigError:
+        return None
+
+
+def records(config: DatasetConfig, catalog: Catalog | None = None) -> list[RunRecord]:
+    """Read all runs of a dataset, the one started last first; none where none can be kept."""
+    folder = known_folder(config, catalog)
+    return [] if folder is None else list_runs(folder)
+
+
 def summaries(config: DatasetConfig) -> list[RunSummary]:
-    """Give all runs of a dataset, the one started last first."""
-    return [summary_of(record) for record in list_runs(models_folder(config))]
+    """Give all runs of a dataset, the one started last first; none where none can be kept."""
+    return [summary_of(record) for record in records(config)]

@@ -467,6 +467,34 @@ def test_a_version_that_cannot_be_trained_is_not_tried_again(tmp_path: Path) -> 
     assert found.versions[0].why.startswith("it cannot be trained: ")
 
 
+def test_a_training_that_dies_has_crashed_and_stays_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from prefect.logging import disable_run_logger
+
+    from flows.serving import deployed
+
+    version = publish_pictures(tmp_path / "catalog")
+    file = tmp_path / "nonesuch.toml"
+    file.write_text(
+        '[dataset]\nroot = "catalog"\n[train]\npreset = "tiny"\n[train.run]\ndevice = "cpu"\n'
+    )
+
+    def die(start: Any, _heard: Any) -> None:
+        raise deployed.EndedError(start.run, 1)
+
+    monkeypatch.setattr(deployed, "run_start", die)
+    published = deployed.Published(version=1, hash=version.hash)
+    with disable_run_logger():
+        state = deployed.train.fn(str(file), published=published)
+    assert (state.is_crashed(), state.message) == (True, "run v1-tiny died with exit code 1")
+    from flows.settings import load
+
+    catalog = loop_notes_of(load(file))
+    assert [Path(begun.run).name for begun in notes.read_begun(catalog)] == ["v1-tiny"]
+    assert notes.read_declined(catalog) == {}
+
+
 @pytest.mark.parametrize(("state", "stays"), [("Cancelling", False), ("Running", True)])
 def test_a_training_that_a_person_cancels_does_not_go_on(
     tmp_path: Path, state: str, stays: bool
