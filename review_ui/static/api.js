@@ -22,6 +22,7 @@ export class ApiError extends Error {
 }
 
 const TIMEOUT = 30_000;
+const underWay = new Set();
 let csrf = "";
 let name = null;
 
@@ -47,7 +48,20 @@ export function del(path) {
   return request("DELETE", path);
 }
 
-async function request(method, path, body, { keepalive = false, timeout = TIMEOUT, isSecond = false } = {}) {
+/** Wait for the requests that are under way, but no longer than `most` ms. */
+export async function settled(most) {
+  await Promise.race([Promise.allSettled(underWay), new Promise((resolve) => setTimeout(resolve, most))]);
+}
+
+function request(method, path, body, options) {
+  const asked = ask(method, path, body, options);
+  underWay.add(asked);
+  const forget = () => underWay.delete(asked);
+  asked.then(forget, forget);
+  return asked;
+}
+
+async function ask(method, path, body, { keepalive = false, timeout = TIMEOUT, isSecond = false } = {}) {
   const headers = { Accept: "application/json" };
   if (method !== "GET") headers["X-CSRF-Token"] = csrf;
   if (body !== undefined) headers["Content-Type"] = "application/json";
@@ -64,7 +78,7 @@ async function request(method, path, body, { keepalive = false, timeout = TIMEOU
   if (response.ok && found !== null) return found;
   if (found?.error === "csrf" && name !== null && !isSecond) {
     await renew();
-    return request(method, path, body, { keepalive, timeout, isSecond: true });
+    return ask(method, path, body, { keepalive, timeout, isSecond: true });
   }
   throw new ApiError(
     response.ok ? 502 : response.status,

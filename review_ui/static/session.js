@@ -1,6 +1,6 @@
 // Who is at work, and how fast.
 
-import { ApiError, del, get, trust } from "./api.js";
+import { ApiError, del, get, settled, trust } from "./api.js";
 
 /** Give the session; who has none is sent to log in. */
 export async function openSession() {
@@ -17,6 +17,7 @@ export async function openSession() {
   }
 }
 
+const GIVEN_BACK_BY = 3_000;
 let leave = async () => true;
 
 /** Set what is done before one logs out; it gives false where one is to stay. */
@@ -26,6 +27,8 @@ export function beforeLogOut(run) {
 
 export async function logOut() {
   if (!(await leave())) return;
+  // What is given back to others just now would be refused to a stranger.
+  await settled(GIVEN_BACK_BY);
   await del("/api/session");
   location.assign("/login");
 }
