@@ -229,8 +229,11 @@ def by_density(config: DatasetConfig) -> Work:
     if plan is None:
         assert known is not None, "only one that is there can stand"
         return _comparing(config, known)
-    for label, part in _told(plan.parts):
-        tasks.sample_partition(config, part, label)
+    if plan.parts and config.compute.runner == "dask":
+        tasks.sample_on_cluster(config, plan.parts, _bar())
+    else:
+        for label, part in _told(plan.parts):
+            tasks.sample_partition(config, part, label)
     return _comparing(config, density.keep_sample(config, plan))
 
 
@@ -271,12 +274,7 @@ def _scored(config: DatasetConfig, work: Work) -> Iterator[Scored]:
     """Score one partition after the other, or let a cluster do it."""
     parts = work.plan.parts
     if parts and config.compute.runner == "dask":
-        bar = cast("UUID", create_progress_artifact(progress=0.0, key="rank-progress"))
-
-        def tell(share: float) -> None:
-            update_progress_artifact(bar, progress=100.0 * share)
-
-        yield from tasks.rank_on_cluster(config, work.away, parts, tell)
+        yield from tasks.rank_on_cluster(config, work.away, parts, _bar())
         return
     for label, part in _told(parts):
         yield work.score(part, label)
@@ -284,11 +282,21 @@ def _scored(config: DatasetConfig, work: Work) -> Iterator[Scored]:
 
 def _told(parts: Sequence[_P]) -> Iterator[tuple[str, _P]]:
     """Go through parts, each with its label; the run's page shows how far it has come."""
-    bar: UUID | None = None
+    tell = _bar() if parts else None
     for number, part in enumerate(parts, 1):
-        bar = bar or cast("UUID", create_progress_artifact(progress=0.0, key="rank-progress"))
         yield f"{number} of {len(parts)}", part
-        update_progress_artifact(bar, progress=100.0 * number / len(parts))
+        if tell is not None:
+            tell(number / len(parts))
+
+
+def _bar() -> Callable[[float], None]:
+    """Put a bar on the run's page; what is given is told the share that is done."""
+    bar = cast("UUID", create_progress_artifact(progress=0.0, key="rank-progress"))
+
+    def tell(share: float) -> None:
+        update_progress_artifact(bar, progress=100.0 * share)
+
+    return tell
 
 
 def _ranked(config: DatasetConfig, work: Work) -> Ranking:

@@ -7,7 +7,11 @@ import contextlib
 import fcntl
 import json
 import os
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
+from http import HTTPStatus
+from http.client import HTTPException
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +24,10 @@ PASSWORD: Final = "PREFECT_API_AUTH_STRING"
 """What is sent to a server, as `name:password`."""
 SERVER_PASSWORD: Final = "PREFECT_SERVER_API_AUTH_STRING"
 """What a server asks for."""
+
+_HEARTBEAT: Final = "PREFECT_FLOWS_HEARTBEAT_FREQUENCY"
+_LONGEST_HEARTBEAT: Final = 180  # seconds
+_SECONDS: Final = 5.0  # for a server that does not answer
 
 SETTINGS: Final = {
     # Leases kept in memory are lost with the server, and each run that holds one ends for it.
@@ -77,6 +85,53 @@ def announced(config: DatasetConfig, api: str) -> Iterator[None]:
         yield
     finally:
         file.unlink(missing_ok=True)
+
+
+def join(config: DatasetConfig) -> str | None:
+    """Have the flows of this process run at the dataset's server, where one answers.
+
+    Call it before Prefect is imported. Where the environment names a server, that one it is;
+    where none is known, Prefect starts one of its own for the time of a run.
+
+    Returns
+    -------
+    str or None
+        What to tell people, where there is a server that cannot be used.
+    """
+    if os.environ.get(API):
+        return None
+    api = find_server(config)
+    if api is None:
+        return None
+    refused = _refusal(api)
+    if refused is not None:
+        return f"this run is not shown at {page_of(api)}: {refused}"
+    os.environ[API] = api
+    if secret := password():
+        os.environ[PASSWORD] = secret
+    # Signs of life, or it would seem to run for ever once its process is killed.
+    os.environ.setdefault(_HEARTBEAT, str(heartbeat_seconds(config)))
+    return None
+
+
+def heartbeat_seconds(config: DatasetConfig) -> int:
+    """Give the seconds between two signs of life of a run."""
+    # Three signs at least before it counts as dead.
+    return min(_LONGEST_HEARTBEAT, config.server.dead_after // 4)
+
+
+def _refusal(api: str) -> str | None:
+    """Give why a server does not take what we ask of it; None where it does."""
+    try:
+        asked = urllib.request.Request(f"{api.rstrip('/')}/admin/version", headers=authority())
+        with urllib.request.urlopen(asked, timeout=_SECONDS):
+            return None
+    except urllib.error.HTTPError as error:
+        if error.code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            return f"it asks for a password; set {PASSWORD}=name:password"
+        return f"it answers with {error.code}"
+    except (OSError, HTTPException, ValueError) as error:
+        return f"it does not answer: {error}"
 
 
 def page_of(api: str) -> str:

@@ -53,8 +53,7 @@ from flows import progress, traffic
 from flows.catalog import open_catalog
 from flows.compute.cluster import Cluster, open_cluster, own, pieces
 from flows.decisions import exchange_decisions
-from flows.ranking import density
-from flows.ranking.away import sent
+from flows.ranking import away, density
 from flows.ranking.density import Sample
 from flows.ranking.scoring import RankPart, RankPlan, Scored, plan_parts, score_part
 from flows.settings import DatasetConfig
@@ -212,7 +211,7 @@ def rank_partition(config: DatasetConfig, model: Model, part: RankPart, label: s
 @task(name="rank on the cluster", cache_policy=NO_CACHE)
 def rank_on_cluster(
     config: DatasetConfig,
-    away: Callable[[RankPart], Scored],
+    score: Callable[[RankPart], Scored],
     parts: Sequence[RankPart],
     tell: Callable[[float], None],
 ) -> list[Scored]:
@@ -220,7 +219,7 @@ def rank_on_cluster(
 
     Parameters
     ----------
-    away
+    score
         Scores a part, on a worker.
     tell
         Called with the share that is done.
@@ -231,10 +230,13 @@ def rank_on_cluster(
         progress.stage("rank on the cluster", total) as stage,
         open_cluster(config.compute) as cluster,
     ):
-        for part, scored in cluster.map(away, sent(parts), whole_worker=True):
-            done.append(_commit_scores(config, scored, stage))
-            stage.advance(part.rows.num_rows)
-            tell(len(done) / len(parts))
+        try:
+            for part, scored in cluster.map(score, away.sent(parts), whole_worker=True):
+                done.append(_commit_scores(config, scored, stage))
+                stage.advance(part.rows.num_rows)
+                tell(len(done) / len(parts))
+        finally:
+            cluster.tell_all(away.let_go)
         stage.result = f"{sum(scored.rows.num_rows for scored in done)} scored"
     _show_workers(cluster, "Who ranked how much")
     return done
@@ -252,8 +254,40 @@ def sample_partition(config: DatasetConfig, rows: pa.Table, label: str) -> None:
     """Take the features of one part of the sample that pictures will be compared with."""
     with progress.stage(f"sample {label}", rows.num_rows) as stage:
         damaged = density.look_at(config, rows, stage.advance)
-        told = "".join(f"; {item} {why}" for item, why in damaged.items())
-        stage.result = f"{rows.num_rows - len(damaged)} looked at{told}"
+        stage.result = _looked_at(rows.num_rows, damaged)
+
+
+@task(name="sample on the cluster", cache_policy=NO_CACHE)
+def sample_on_cluster(
+    config: DatasetConfig, parts: Sequence[pa.Table], tell: Callable[[float], None]
+) -> None:
+    """Let the workers of a cluster look at the sample that pictures will be compared with.
+
+    Parameters
+    ----------
+    tell
+        Called with the share that is done.
+    """
+    parts = [rows for rows in parts if not density.is_kept(config, rows)]
+    total = sum(rows.num_rows for rows in parts)
+    damaged: dict[str, str] = {}
+    look = partial(away.look_at, away.for_workers(config))
+    with (
+        progress.stage("sample on the cluster", total) as stage,
+        open_cluster(config.compute) as cluster,
+    ):
+        looked = cluster.map(look, [own(rows) for rows in parts], whole_worker=True)
+        for number, (rows, found) in enumerate(looked, 1):
+            density.keep_part(config, rows, found)
+            damaged |= found.damaged
+            stage.advance(rows.num_rows)
+            tell(number / len(parts))
+        stage.result = _looked_at(total, damaged)
+
+
+def _looked_at(pictures: int, damaged: Mapping[str, str]) -> str:
+    told = "".join(f"; {item} {why}" for item, why in damaged.items())
+    return f"{pictures - len(damaged)} looked at{told}"
 
 
 @task(name="compare partition", cache_policy=NO_CACHE)

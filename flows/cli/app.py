@@ -23,7 +23,7 @@ import typer
 
 from flows import environment
 from flows.cli import matrix, rank, training, up
-from flows.cli.common import CONFIG, ConfigOption, JsonOption, attempt, complain, say
+from flows.cli.common import CONFIG, ConfigOption, JsonOption, as_flow, attempt, complain, say
 
 app = typer.Typer(
     name="nonesuch",
@@ -143,10 +143,9 @@ def rebuild(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
     settings = attempt(lambda: load(config))
 
     def work() -> Any:
-        from flows import progress
-        from flows.rebuild import rebuild as flow
+        with as_flow(settings):
+            from flows.rebuild import rebuild as flow
 
-        with progress.watch():
             return flow(settings)
 
     summary = attempt(work)
@@ -182,17 +181,16 @@ def publish(
     settings = attempt(lambda: load(config))
 
     def work() -> Any:
-        from flows import progress
-        from flows.publish import EmptySplitError
-        from flows.publish import publish as flow
+        with as_flow(settings):
+            from flows.publish import EmptySplitError
+            from flows.publish import publish as flow
 
-        try:
-            with progress.watch():
+            try:
                 return flow(settings, split or [], whole)
-        except EmptySplitError as error:
-            if error.published is not None:
-                _show_published(settings, error.published, as_json)
-            raise
+            except EmptySplitError as error:
+                if error.published is not None:
+                    _show_published(settings, error.published, as_json)
+                raise
 
     _show_published(settings, attempt(work), as_json)
 

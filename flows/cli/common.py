@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
+
+if TYPE_CHECKING:
+    from flows.settings import DatasetConfig
 
 ConfigOption = Annotated[
     Path, typer.Option("--config", "-c", help="Configuration file.", show_default=True)
@@ -53,3 +58,45 @@ def attempt(work: Callable[[], Result]) -> Result:
     ) as error:
         complain(f"error: {error}")
         raise typer.Exit(1) from error
+    except Exception as error:
+        if not _is_of_server(error):
+            raise
+        complain(
+            f"error: the Prefect server at {_page()} went away: {error or type(error).__name__}; "
+            "the same command goes on from here"
+        )
+        raise typer.Exit(1) from error
+
+
+@contextlib.contextmanager
+def as_flow(config: DatasetConfig) -> Iterator[None]:
+    """Show the progress of a flow that runs in the body, and have the dataset's server know of it.
+
+    Import the flow in the body: what is imported with it decides for a server.
+    """
+    from flows.server import join
+
+    untold = join(config)
+    if untold is not None:
+        complain(untold)
+    from prefect import tags
+
+    from flows import progress
+
+    # By the tag, the automation of `nonesuch up` knows whose signs of life it waits for.
+    with progress.watch(), tags(config.dataset.name):
+        yield
+
+
+def _is_of_server(error: Exception) -> bool:
+    """Tell whether Prefect could not reach its server, which nobody here can mend."""
+    httpx = sys.modules.get("httpx")
+    if httpx is not None and isinstance(error, httpx.TransportError):
+        return True
+    return isinstance(error, RuntimeError) and "Failed to reach API" in str(error)
+
+
+def _page() -> str:
+    from flows.server import API, page_of
+
+    return page_of(os.environ.get(API, "")) or "hand"

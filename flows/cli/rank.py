@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.cli.common import CONFIG, ConfigOption, JsonOption, attempt, say
+from flows.cli.common import CONFIG, ConfigOption, JsonOption, as_flow, attempt, say
 from flows.cli.training import Device
 
 models = typer.Typer(
@@ -34,10 +34,9 @@ def rank(
         settings = settings.model_copy(update={"rank": chosen})
 
     def work() -> Any:
-        from flows import progress
-        from flows.rank import rank as flow
+        with as_flow(settings):
+            from flows.rank import rank as flow
 
-        with progress.watch():
             return flow(settings, model)
 
     summary = attempt(work)

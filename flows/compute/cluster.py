@@ -135,6 +135,11 @@ class Cluster:
                     "workers: most often it is memory, so give each more, or fewer threads"
                 )
 
+    def tell_all(self, function: Callable[[], object]) -> None:
+        """Have each worker that is there do something short; whoever is not there has gone."""
+        with suppress(Exception):  # work that is done is not lost for this
+            self._client.run(function, on_error="ignore")
+
     def _work_off(
         self,
         work: partial[_Answer[Result]],

@@ -17,11 +17,11 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
-from flows.server import page_of
+from flows.server import page_of, password
 from flows.settings import ConfigError
 
 # What the runner says of a run when it stops: that was nobody's wish.
-_SHUT_DOWN: Final = "Runner is shutting down."
+SHUT_DOWN: Final = "Runner is shutting down."
 # What the server says of a run that was not begun since another one runs.
 _REFUSED: Final = "Deployment concurrency limit reached."
 _PAUSE: Final = timedelta(minutes=10)
@@ -53,7 +53,7 @@ class Past:
     @property
     def was_shut_down(self) -> bool:
         """Whether it ended because its runner did."""
-        return self.state == "CANCELLED" and self.message == _SHUT_DOWN
+        return self.state == "CANCELLED" and self.message == SHUT_DOWN
 
     def age(self, now: datetime) -> timedelta:
         """Give how long ago it ended."""
@@ -71,7 +71,7 @@ class Starter:
 
     def __init__(self, api: str, dataset: str) -> None:
         self._api, self._dataset = api, dataset
-        self._client = SyncPrefectClient(api)
+        self._client = SyncPrefectClient(api, auth_string=password() or None)
 
     def __enter__(self) -> Starter:
         self._client.__enter__()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import threading
 from collections.abc import Sequence
+
+import pyarrow as pa
 
 from data_catalog.models import Model
 from flows.compute.cluster import own
 from flows.ranking import density, scoring
-from flows.ranking.density import Sample
+from flows.ranking.density import Looked, Sample
 from flows.ranking.scoring import RankPart, Scored
 from flows.settings import DatasetConfig
 from review_ui.settings import ReviewConfig
@@ -27,6 +30,17 @@ def for_workers(config: DatasetConfig) -> DatasetConfig:
 def sent(parts: Sequence[RankPart]) -> list[RankPart]:
     """Make parts ready to be sent, each with its own rows alone."""
     return [dataclasses.replace(part, rows=own(part.rows)) for part in parts]
+
+
+def look_at(config: DatasetConfig, rows: pa.Table) -> Looked:
+    """Take the features of a part of a sample.
+
+    Raises
+    ------
+    StorageError
+        If a pack is missing.
+    """
+    return density.features_of(config, rows)
 
 
 def score_by_model(config: DatasetConfig, model: Model, part: RankPart) -> Scored:
@@ -61,3 +75,13 @@ def score_by_density(config: DatasetConfig, name: str, part: RankPart) -> Scored
             _samples.clear()
             _samples[name] = found
     return density.score_density(config, _samples[name], part)
+
+
+def let_go() -> None:
+    """Give back what a worker keeps for the next part: networks, the sample, a GPU's memory."""
+    scoring.let_go()
+    density.let_go()
+    _samples.clear()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()

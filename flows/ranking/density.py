@@ -78,6 +78,14 @@ class SamplePlan:
     pictures: int
 
 
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What became of a part of a sample: its features as a file, and pictures that were damaged."""
+
+    features: bytes
+    damaged: Mapping[str, str]
+
+
 def path_of(config: DatasetConfig) -> str:
     """Say where the sample of the recipe is, relative to the root."""
     return f"{FOLDER}/{config.recipe.id}.npz"
@@ -141,10 +149,26 @@ def look_at(config: DatasetConfig, rows: pa.Table, advance: Advance = _nobody) -
     dict
         Items that are damaged, and why.
     """
-    root, path = open_catalog(config).root, _part_path(config, rows)
-    if root.exists(path):  # from before a kill
+    if is_kept(config, rows):
         advance(rows.num_rows)
         return {}
+    looked = features_of(config, rows, advance)
+    keep_part(config, rows, looked)
+    return looked.damaged
+
+
+def is_kept(config: DatasetConfig, rows: pa.Table) -> bool:
+    """Tell whether the features of a part are there, from before a kill."""
+    return open_catalog(config).root.exists(_part_path(config, rows))
+
+
+def keep_part(config: DatasetConfig, rows: pa.Table, looked: Looked) -> None:
+    """Keep the features of a part until all are there."""
+    open_catalog(config).root.write_bytes(_part_path(config, rows), looked.features)
+
+
+def features_of(config: DatasetConfig, rows: pa.Table, advance: Advance = _nobody) -> Looked:
+    """Take the features of a part of the sample; nothing is written."""
     import torch
 
     damaged: dict[str, str] = {}
@@ -154,8 +178,7 @@ def look_at(config: DatasetConfig, rows: pa.Table, advance: Advance = _nobody) -
     features = torch.cat([part for _, part in found]).numpy() if found else np.empty((0, 0))
     sink = io.BytesIO()
     np.savez(sink, keys=np.array(keys), features=features)
-    root.write_bytes(path, sink.getvalue())
-    return damaged
+    return Looked(sink.getvalue(), damaged)
 
 
 def keep_sample(config: DatasetConfig, plan: SamplePlan) -> Sample:
@@ -262,6 +285,11 @@ def _encoder(device: str) -> Encoder:
     from training.encoder import OwnEncoder
 
     return OwnEncoder().to(device)
+
+
+def let_go() -> None:
+    """Give back the memory of the network that looks at pictures."""
+    _encoder.cache_clear()
 
 
 def _parts_folder(config: DatasetConfig) -> str:

@@ -115,10 +115,11 @@ def check_packages() -> None:
 
 
 def part_size(config: DatasetConfig) -> int:
-    """Say how many pictures are saved together."""
-    from training.distributed import pick_device
+    """Say how many pictures are saved together; whether there is a GPU, the workers know."""
+    import torch
 
-    on_gpu = pick_device(config.rank.device).type == "cuda"
+    asked = config.rank.device
+    on_gpu = asked == "cuda" or (asked == "auto" and torch.cuda.is_available())
     return config.rank.partition or (_ON_GPU if on_gpu else _ON_CPU)
 
 
@@ -138,7 +139,7 @@ def plan_parts(config: DatasetConfig, model: Model, selection: Callable[[], pa.T
     rows = unscored(open_catalog(config), config.recipe, model.model)
     if not rows.num_rows:
         return RankPlan((), 0)
-    judges = judges_of(config, model, 0)
+    judges = _judges(config, model, 0, "cpu")  # which need no GPU to say what they know
     before = rows.num_rows
     if judges.labels:
         rows = _with_classes(judges, rows, selection())
@@ -216,8 +217,11 @@ def judges_of(config: DatasetConfig, model: Model, fold: int) -> Judges:
     """Find the networks of a model; those of the fold, from 0, are kept once they are loaded."""
     from training.distributed import pick_device
 
+    return _judges(config, model, fold, str(pick_device(config.rank.device)))
+
+
+def _judges(config: DatasetConfig, model: Model, fold: int, device: str) -> Judges:
     folders = folders_of(config, model)
-    device = str(pick_device(config.rank.device))
     return _load(tuple(zip(folders, model.snapshots, strict=True)), device, fold)
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, cast
 from uuid import UUID
 
 from flows import environment
-from flows.server import API
+from flows.server import API, heartbeat_seconds
 from flows.settings import ConfigError, DatasetConfig, load
 
 if TYPE_CHECKING:
@@ -89,8 +89,7 @@ def _serve(config: DatasetConfig, file: Path, stop: threading.Event) -> int:
     runner = Runner(
         name=f"nonesuch-{config.dataset.name}",
         pause_on_shutdown=False,
-        # Three signs of life at least before it counts as dead.
-        heartbeat_seconds=min(180, config.server.dead_after // 4),
+        heartbeat_seconds=heartbeat_seconds(config),
         # A run that waits for its turn is asked for when its time has come, not all the time.
         prefetch_seconds=0,
         limit=None,
@@ -144,7 +143,7 @@ async def _poll(runner: Runner, stop: threading.Event) -> None:
     away = False
 
     def is_over() -> bool:
-        return stop.is_set() or (away and not runner._process_manager.flow_run_ids())
+        return stop.is_set() or (away and not _at_work(runner))
 
     async with runner:
         while not is_over():
@@ -152,9 +151,24 @@ async def _poll(runner: Runner, stop: threading.Event) -> None:
                 away = True
                 _say("the server does not answer; what runs goes on")
                 await asyncio.sleep(_PATIENCE)
-        await runner.cancel_all()
+        await asyncio.gather(*(_cancel(runner, run) for run in _at_work(runner)))
     if not stop.is_set():
         raise ServerAwayError("the server was away; start the runner again")
+
+
+def _at_work(runner: Runner) -> set[UUID]:
+    return runner._process_manager.flow_run_ids()
+
+
+async def _cancel(runner: Runner, run: UUID) -> None:
+    """End a run. Prefect ends one after the other, and waits half a minute for each."""
+    from flows.loop.starts import SHUT_DOWN
+
+    try:
+        flow_run = await runner._client.read_flow_run(run)
+        await runner._cancellation_manager.cancel(flow_run, state_msg=SHUT_DOWN)
+    except Exception as error:  # the server is away; its process is ended with the runner
+        _say(f"run {run} is not set to cancelled: {type(error).__name__}: {error}")
 
 
 async def _poll_until(poller: ScheduledRunPoller, is_over: Callable[[], bool]) -> bool:

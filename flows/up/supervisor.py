@@ -142,6 +142,9 @@ class Supervisor:
         """Put right what an earlier runner has left in Prefect, once the server answers."""
         while not await self._prefect.is_healthy():
             await asyncio.sleep(0.2)
+        await self._put_right()
+
+    async def _put_right(self) -> None:
         now = datetime.now(UTC)
         alive = await asyncio.to_thread(parts.flow_runs)
         try:
@@ -272,6 +275,14 @@ class Supervisor:
         return part.name
 
     async def _settle_at_last(self) -> None:
-        """Leave no run in Prefect that seems to go on."""
-        if self._server.is_running and await self._prefect.is_healthy():
-            await self._settle()
+        """Leave no run in Prefect that seems to go on, but wait for no server that has ended."""
+        if not (self._server.is_running and await self._prefect.is_healthy()):
+            return
+        last = asyncio.create_task(self._put_right())
+        insisted = asyncio.create_task(self._insisted.wait())
+        gone = asyncio.create_task(self._server.until_ended())
+        tasks = (last, insisted, gone)
+        await asyncio.wait(tasks, timeout=_OTHERS_GRACE, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -338,6 +338,8 @@ def test_a_cluster_scores_as_this_machine_does(world: World) -> None:
     kept = scored(world)
     assert len(kept) == 2 * ITEMS
     shutil.rmtree(world.folder / world.root / "catalog" / "scores")
+    # The sample is drawn there, too, to the same bit.
+    shutil.rmtree(world.folder / world.root / "rank")
     there = rank(world.config(rank=both, compute={"runner": "dask", "workers": 1}))
     assert [r.new for r in there.rankings] == [r.new for r in here.rankings] == [ITEMS, ITEMS]
     assert scored(world) == kept

@@ -209,6 +209,14 @@ def test_a_run_from_the_page_does_its_work_and_is_told_of(up: Up) -> None:
     assert up.is_done("rebuild")
 
 
+def test_a_run_of_another_window_is_seen_too(up: Up) -> None:
+    with up.says(flow="rebuild", state="Completed"):
+        outcome = up.world.run("rebuild", "--json")
+    assert (outcome.code, outcome.json["items"]) == (0, ITEMS)
+    run = up.runs_of("rebuild")[0]
+    assert (run["deployment_id"], run["state_name"], run["tags"]) == (None, "Completed", ["shoes"])
+
+
 def test_a_killed_review_page_comes_back_with_all_decisions(up: Up) -> None:
     before, address = up.pid("review"), up.ready["review"]
     decided = up.decide("rejected")

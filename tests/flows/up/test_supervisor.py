@@ -71,11 +71,27 @@ class _Healthy(PrefectApi):
         return []
 
 
-def supervise(home: Path, work: Callable[[Watched], Awaitable[None]], **programs: str) -> Watched:
+class _Hanging(_Healthy):
+    """One that takes requests once everything ends, and dies before it answers them."""
+
+    hangs = False
+
+    async def _ask(self, method: str, path: str, body: Any = None) -> Any:
+        if self.hangs:
+            await asyncio.sleep(1_000)
+        return []
+
+
+def supervise(
+    home: Path,
+    work: Callable[[Watched], Awaitable[None]],
+    server_api: type[PrefectApi] = _Healthy,
+    **programs: str,
+) -> Watched:
     """Run a supervisor while `work` watches; both end."""
 
     async def run() -> Watched:
-        async with _Healthy("http://127.0.0.1:9/api") as prefect:
+        async with server_api("http://127.0.0.1:9/api") as prefect:
             watched = Watched(home, prefect, **programs)
             ready: list[bool] = []
             supervising = asyncio.create_task(watched.supervisor.run(lambda: ready.append(True)))
@@ -130,3 +146,17 @@ def test_who_insists_has_them_killed(tmp_path: Path, part: str) -> None:
     watched = supervise(tmp_path, work, **{part: DEAF})
     assert watched.said(part=part, state="killing")
     assert parts.left_behind(tmp_path) == []
+
+
+def test_a_server_that_dies_at_the_very_end_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work(watched: Watched) -> None:
+        await watched.until(lambda: "here" in watched.parts["runner"].last_lines)
+        monkeypatch.setattr(_Hanging, "hangs", True)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await watched.until(lambda: not watched.parts["runner"].is_running)
+        watched.parts["server"].send(signal.SIGKILL)
+
+    watched = supervise(tmp_path, work, _Hanging)
+    assert watched.facts[-1] == {"stopped": True}
