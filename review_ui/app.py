@@ -6,7 +6,6 @@ import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
@@ -27,6 +26,7 @@ from review_ui.errors import (
     ReviewError,
     StoreBusyError,
 )
+from review_ui.modules import STATIC
 from review_ui.routes import (
     decisions,
     items,
@@ -39,8 +39,6 @@ from review_ui.routes import (
     statistics,
 )
 from review_ui.security import OUR_MISTAKE, Guard
-
-_STATIC = Path(__file__).parent / "static"
 
 # Error -> status, code, whether it may work in a moment.
 _MEANINGS: tuple[tuple[type[Exception], int, str, bool], ...] = (
@@ -94,7 +92,7 @@ def create_app(desk: Desk, hosts: frozenset[str]) -> FastAPI:
         pages,
     ):
         app.include_router(module.router)
-    app.mount("/static", _Assets(directory=_STATIC), name="static")
+    app.mount("/static", _Assets(directory=STATIC), name="static")
     for kind, status, code, again in _MEANINGS:
         app.add_exception_handler(kind, _answering(status, code, again=again))
     app.add_exception_handler(StarletteHTTPException, _refused)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -63,10 +64,18 @@ def reconcile(config: DatasetConfig, ripe: Container[str] | None = None) -> Reco
     with Starter(api, config.dataset.name) as starter:
         for item in found.due:
             if item.kind != "register" and (ripe is None or item.key in ripe):
-                told += _start(starter, item)
+                told += _or_why(partial(_start, starter, item))
         for flow in _ORDERED:
-            told += _go_on(starter, flow)
+            told += _or_why(partial(_go_on, starter, flow))
     return Reconciled(told, frozenset(item.key for item in found.due))
+
+
+def _or_why(start: Callable[[], list[str]]) -> list[str]:
+    """Start something; what the server refuses keeps nothing else from being started."""
+    try:
+        return start()
+    except ConfigError as error:
+        return [str(error)]
 
 
 def _register(config: DatasetConfig, item: due.Due) -> list[str]:

@@ -119,8 +119,13 @@ def _run(runner: Runner, config: DatasetConfig, file: Path, stop: threading.Even
     thread = threading.Thread(target=serve, name="runner")
     thread.start()
     ripe: frozenset[str] | None = None
+    said: list[str] = []
     while not stop.is_set():
-        ripe = _reconcile(config, file, ripe)
+        ripe, told = _reconcile(config, file, ripe)
+        for line in told:
+            if line not in said:  # what cannot be done now is looked at again, and not said again
+                _say(line)
+        said = told
         stop.wait(RECONCILE_EVERY)
     thread.join()
     if ended:
@@ -187,8 +192,8 @@ async def _poll_until(poller: ScheduledRunPoller, is_over: Callable[[], bool]) -
 
 def _reconcile(
     config: DatasetConfig, file: Path, ripe: frozenset[str] | None
-) -> frozenset[str] | None:
-    """Start what is due and was before; gives what is due. What goes wrong is said, no more."""
+) -> tuple[frozenset[str] | None, list[str]]:
+    """Start what is due and was before; gives what is due, and what there is to be said."""
     from flows.loop.reconcile import reconcile
 
     try:
@@ -197,11 +202,8 @@ def _reconcile(
             config = load(file)
         found = reconcile(config, ripe)
     except Exception as error:
-        _say(f"looking for what is due failed: {type(error).__name__}: {error}")
-        return ripe
-    for line in found.told:
-        _say(line)
-    return found.due
+        return ripe, [f"looking for what is due failed: {type(error).__name__}: {error}"]
+    return found.due, found.told
 
 
 def _say(text: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cache
 from importlib import metadata
 from typing import Any
 
@@ -10,6 +12,7 @@ from fastapi.responses import RedirectResponse
 from fastapi.templating import Jinja2Templates
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from review_ui.modules import needed_by
 from review_ui.routes.common import DeskDep
 from review_ui.schemas import HealthOut
 from review_ui.security import cookie_of
@@ -32,7 +35,7 @@ def shell(request: Request, desk: DeskDep) -> Response:
     """Show the page, or the login."""
     if desk.sessions.find(cookie_of(request.headers)) is None:
         return RedirectResponse("/login", 303)
-    return _page(request, "shell.html.j2", dataset=desk.name)
+    return _page(request, "shell.html.j2", dataset=desk.name, modules=_modules())
 
 
 @router.get("/login")
@@ -51,6 +54,12 @@ def document(request: Request) -> Response:
 def health() -> dict[str, Any]:
     """Tell that the server answers."""
     return {"ok": True, "version": metadata.version("nonesuch")}
+
+
+@cache
+def _modules() -> Sequence[str]:
+    """Name what the page and its first view are made of, so that none waits for another."""
+    return needed_by("main.js", "single.js")
 
 
 def _page(request: Request, template: str, **values: Any) -> Response:

@@ -10,12 +10,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Error, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, Page, expect, sync_playwright
 
 # The headless shell first: for each window, the others start all that is around a page as well.
 _NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 _OFFLINE = "net::ERR_INTERNET_DISCONNECTED"
-_WAITS_MS = 15_000
+_WAITS_MS = 15_000  # on a machine that does other things, too
 
 
 class BrowserMissingError(Exception):
@@ -44,6 +44,7 @@ def launched() -> Iterator[Browser]:
         # In a container without user namespaces there is no sandbox to be had.
         *(["--no-sandbox"] if os.geteuid() == 0 else []),
     ]
+    expect.set_options(timeout=_WAITS_MS)
     with sync_playwright() as playwright:
         try:
             browser = playwright.chromium.launch(executable_path=find_chromium(), args=arguments)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -202,6 +202,36 @@ def test_what_is_due_is_started_once(
     with Starter(loop_server.api, "due") as starter:
         (run,) = starter.runs_like("train", {})
     assert run.parameters["published"] == {"version": 1, "hash": version.hash}
+
+
+def test_what_the_server_refuses_keeps_nothing_waiting(
+    client: Any, loop_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from prefect.states import Crashed
+
+    from flows.loop.reconcile import reconcile
+    from flows.loop.starts import Starter
+
+    monkeypatch.setenv("PREFECT_API_URL", loop_server.api)
+    config = config_of(tmp_path, "refused")
+    register(config, tmp_path / "nonesuch.toml")
+    publish_pictures(tmp_path / "catalog")
+    with Starter(loop_server.api, "refused") as starter:
+        # A rebuild that was killed, and a training that the server knows nothing about any more.
+        rebuild = starter.start("rebuild", {})
+        client.set_flow_run_state(UUID(rebuild.id), Crashed(), force=True)
+    start = Starter.start
+
+    def refuse(self: Starter, flow: str, *arguments: Any) -> Any:
+        if flow == "train":
+            raise ConfigError("train/refused is refused: no such parameter")
+        return start(self, flow, *arguments)
+
+    monkeypatch.setattr(Starter, "start", refuse)
+    told = reconcile(config).told
+    assert told[0] == "train/refused is refused: no such parameter"
+    assert told[1].startswith("rebuild started again")
+    assert len(told) == 2
 
 
 def test_what_cannot_be_registered_keeps_nothing_waiting(

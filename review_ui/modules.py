@@ -1,0 +1,26 @@
+"""Which modules of the page import which, so that it asks for all that it needs at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+STATIC: Final = Path(__file__).parent / "static"
+
+_IMPORTED: Final = re.compile(r'^(?:import|export)\b[^"\'()]*["\']\./([\w.]+)["\'];', re.MULTILINE)
+
+
+def needed_by(*entries: str) -> Sequence[str]:
+    """Give the names of modules with all that they import at once, those that wait longest first.
+
+    What is imported when it is first wanted (``import()``) is not among them.
+    """
+    found = dict.fromkeys(entries)
+    for name in (waiting := list(entries)):
+        text = (STATIC / name).read_text(encoding="utf-8")
+        new = [other for other in _IMPORTED.findall(text) if other not in found]
+        found.update(dict.fromkeys(new))
+        waiting += new
+    return list(found)
