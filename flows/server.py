@@ -27,7 +27,10 @@ SERVER_PASSWORD: Final = "PREFECT_SERVER_API_AUTH_STRING"
 
 _HEARTBEAT: Final = "PREFECT_FLOWS_HEARTBEAT_FREQUENCY"
 _LONGEST_HEARTBEAT: Final = 180  # seconds
-_SECONDS: Final = 5.0  # for a server that does not answer
+_STARTED_BY: Final = 60.0  # seconds; it takes requests before it can answer them
+REQUEST_TIMEOUT: Final = "PREFECT_API_REQUEST_TIMEOUT"
+REQUEST_SECONDS: Final = "120"
+"""Who asks while the server starts, or starts again, waits."""
 
 SETTINGS: Final = {
     # Leases kept in memory are lost with the server, and each run that holds one ends for it.
@@ -91,26 +94,26 @@ def join(config: DatasetConfig) -> str | None:
     """Have the flows of this process run at the dataset's server, where one answers.
 
     Call it before Prefect is imported. Where the environment names a server, that one it is;
-    where none is known, Prefect starts one of its own for the time of a run.
+    where none is known, Prefect takes that of its profile, or starts one for the time of a run.
 
     Returns
     -------
     str or None
         What to tell people, where there is a server that cannot be used.
     """
-    if os.environ.get(API):
-        return None
-    api = find_server(config)
-    if api is None:
-        return None
-    refused = _refusal(api)
-    if refused is not None:
-        return f"this run is not shown at {page_of(api)}: {refused}"
-    os.environ[API] = api
+    if not os.environ.get(API):
+        api = find_server(config)
+        if api is None:
+            return None
+        refused = _refusal(api)
+        if refused is not None:
+            return f"this run is not shown at {page_of(api)}: {refused}"
+        os.environ[API] = api
     if secret := password():
         os.environ[PASSWORD] = secret
     # Signs of life, or it would seem to run for ever once its process is killed.
     os.environ.setdefault(_HEARTBEAT, str(heartbeat_seconds(config)))
+    os.environ.setdefault(REQUEST_TIMEOUT, REQUEST_SECONDS)
     return None
 
 
@@ -124,7 +127,9 @@ def _refusal(api: str) -> str | None:
     """Give why a server does not take what we ask of it; None where it does."""
     try:
         asked = urllib.request.Request(f"{api.rstrip('/')}/admin/version", headers=authority())
-        with urllib.request.urlopen(asked, timeout=_SECONDS):
+        # A proxy has no business between two processes of this machine.
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with direct.open(asked, timeout=_STARTED_BY):
             return None
     except urllib.error.HTTPError as error:
         if error.code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -231,10 +232,11 @@ def rank_on_cluster(
         open_cluster(config.compute) as cluster,
     ):
         try:
-            for part, scored in cluster.map(score, away.sent(parts), whole_worker=True):
-                done.append(_commit_scores(config, scored, stage))
-                stage.advance(part.rows.num_rows)
-                tell(len(done) / len(parts))
+            with closing(cluster.map(score, away.sent(parts), whole_worker=True)) as answers:
+                for part, scored in answers:
+                    done.append(_commit_scores(config, scored, stage))
+                    stage.advance(part.rows.num_rows)
+                    tell(len(done) / len(parts))
         finally:
             cluster.tell_all(away.let_go)
         stage.result = f"{sum(scored.rows.num_rows for scored in done)} scored"
@@ -269,6 +271,8 @@ def sample_on_cluster(
         Called with the share that is done.
     """
     parts = [rows for rows in parts if not density.is_kept(config, rows)]
+    if not parts:
+        return
     total = sum(rows.num_rows for rows in parts)
     damaged: dict[str, str] = {}
     look = partial(away.look_at, away.for_workers(config))
@@ -283,6 +287,7 @@ def sample_on_cluster(
             stage.advance(rows.num_rows)
             tell(number / len(parts))
         stage.result = _looked_at(total, damaged)
+    _show_workers(cluster, "Who looked at how much of the sample")
 
 
 def _looked_at(pictures: int, damaged: Mapping[str, str]) -> str:

@@ -9,11 +9,11 @@ from typing import Final
 
 STATIC: Final = Path(__file__).parent / "static"
 
-_IMPORTED: Final = re.compile(r'^(?:import|export)\b[^"\'()]*["\']\./([\w.]+)["\'];', re.MULTILINE)
+_IMPORTED: Final = re.compile(r'^import\b[^"\'()]*["\']\./([\w.]+)["\'];', re.MULTILINE)
 
 
 def needed_by(*entries: str) -> Sequence[str]:
-    """Give the names of modules with all that they import at once, those that wait longest first.
+    """Give the names of modules with all that they import at once, entries first.
 
     What is imported when it is first wanted (``import()``) is not among them.
     """

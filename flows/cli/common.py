@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -83,13 +84,17 @@ def as_flow(config: DatasetConfig) -> Iterator[None]:
 
     from flows import progress
 
+    # Of a server that is gone we tell ourselves, once.
+    logging.getLogger("prefect._internal.concurrency").setLevel(logging.CRITICAL)
     # By the tag, the automation of `nonesuch up` knows whose signs of life it waits for.
     with progress.watch(), tags(config.dataset.name):
         yield
 
 
 def _is_of_server(error: Exception) -> bool:
-    """Tell whether Prefect could not reach its server, which nobody here can mend."""
+    """Tell whether Prefect could not reach the server, which nobody here can mend."""
+    if not _page():
+        return False
     httpx = sys.modules.get("httpx")
     if httpx is not None and isinstance(error, httpx.TransportError):
         return True
@@ -99,4 +104,4 @@ def _is_of_server(error: Exception) -> bool:
 def _page() -> str:
     from flows.server import API, page_of
 
-    return page_of(os.environ.get(API, "")) or "hand"
+    return page_of(os.environ.get(API, ""))

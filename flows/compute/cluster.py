@@ -13,7 +13,7 @@ import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -92,7 +92,7 @@ class Cluster:
         whole_worker: bool = False,
         split: Callable[[Part], Sequence[Part]] | None = None,
         give_up: Callable[[Part], Result] | None = None,
-    ) -> Iterator[tuple[Part, Result]]:
+    ) -> Generator[tuple[Part, Result], None, None]:
         """Apply `function` to parts on the workers; yield each with its result as it is done.
 
         What a dead worker had is done again by another one: `function` must leave nothing behind
@@ -136,9 +136,9 @@ class Cluster:
                 )
 
     def tell_all(self, function: Callable[[], object]) -> None:
-        """Have each worker that is there do something short; whoever is not there has gone."""
+        """Have each worker that answers do something short, in the thread that hears of work."""
         with suppress(Exception):  # work that is done is not lost for this
-            self._client.run(function, on_error="ignore")
+            self._client.run(function, on_error="ignore", callback_timeout=_CONNECT)
 
     def _work_off(
         self,

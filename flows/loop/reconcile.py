@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from prefect.exceptions import PrefectHTTPStatusError
+
 from data_catalog.errors import CatalogError
 from flows.catalog import open_catalog
 from flows.loop import due, notes
@@ -26,9 +28,10 @@ _ORDERED: Final = ("rebuild", "publish", "rank")
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """What was done, one line each for people, and the keys of what was due."""
+    """What was done and what was refused, one line each for people; the keys of what was due."""
 
     told: list[str]
+    refused: list[str]
     due: frozenset[str]
 
 
@@ -61,21 +64,19 @@ def reconcile(config: DatasetConfig, ripe: Container[str] | None = None) -> Reco
             "no Prefect server runs for this dataset; start one with `nonesuch up`, or set "
             "PREFECT_API_URL"
         )
+    refused: list[str] = []
+    starts: list[Callable[[], list[str]]] = []
     with Starter(api, config.dataset.name) as starter:
         for item in found.due:
             if item.kind != "register" and (ripe is None or item.key in ripe):
-                told += _or_why(partial(_start, starter, item))
-        for flow in _ORDERED:
-            told += _or_why(partial(_go_on, starter, flow))
-    return Reconciled(told, frozenset(item.key for item in found.due))
-
-
-def _or_why(start: Callable[[], list[str]]) -> list[str]:
-    """Start something; what the server refuses keeps nothing else from being started."""
-    try:
-        return start()
-    except ConfigError as error:
-        return [str(error)]
+                starts.append(partial(_start, starter, item))
+        starts += [partial(_go_on, starter, flow) for flow in _ORDERED]
+        for start in starts:
+            try:
+                told += start()
+            except (ConfigError, PrefectHTTPStatusError) as error:  # the others are started
+                refused.append(str(error))
+    return Reconciled(told, refused, frozenset(item.key for item in found.due))
 
 
 def _register(config: DatasetConfig, item: due.Due) -> list[str]:

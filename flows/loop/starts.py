@@ -14,6 +14,7 @@ import httpx
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId
 from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
@@ -94,18 +95,13 @@ class Starter:
             If the server does not know the dataset, or refuses the parameters.
         """
         try:
-            deployment = self._client.read_deployment_by_name(f"{flow}/{self._dataset}")
+            deployment = self._deployment(flow)
             run = self._client.create_flow_run_from_deployment(
                 deployment.id,
                 name=f"{flow} {self._dataset}",
                 parameters=dict(parameters),
                 idempotency_key=key,
             )
-        except ObjectNotFound:
-            raise ConfigError(
-                f"the Prefect server at {page_of(self._api)} has no deployment "
-                f"{flow}/{self._dataset}; start it with `nonesuch up` of this configuration"
-            ) from None
         except PrefectHTTPStatusError as error:
             raise ConfigError(f"{flow}/{self._dataset} is refused: {_detail(error)}") from error
         except httpx.TransportError as error:
@@ -116,13 +112,28 @@ class Starter:
         return Order(str(run.id), run.name, f"{page_of(self._api)}/runs/flow-run/{run.id}")
 
     def runs_like(self, flow: str, part: Mapping[str, Any]) -> list[FlowRun]:
-        """Give the latest runs of a deployment whose parameters hold `part`, the newest first."""
-        deployment = self._client.read_deployment_by_name(f"{flow}/{self._dataset}")
+        """Give the latest runs of a deployment whose parameters hold `part`, the newest first.
+
+        Raises
+        ------
+        ConfigError
+            If the server does not know the deployment.
+        """
+        deployment = self._deployment(flow)
         wanted = FlowRunFilter(deployment_id=FlowRunFilterDeploymentId(any_=[deployment.id]))
         runs = self._client.read_flow_runs(
             flow_run_filter=wanted, sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=_LOOKED_AT
         )
         return [run for run in runs if _holds(run.parameters, part)]
+
+    def _deployment(self, flow: str) -> DeploymentResponse:
+        try:
+            return self._client.read_deployment_by_name(f"{flow}/{self._dataset}")
+        except ObjectNotFound:
+            raise ConfigError(
+                f"the Prefect server at {page_of(self._api)} has no deployment "
+                f"{flow}/{self._dataset}; start it with `nonesuch up` of this configuration"
+            ) from None
 
     def find(self, flow_run: str | None) -> list[FlowRun]:
         """Give a run by its id; none where there is no such run."""

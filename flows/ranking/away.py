@@ -65,7 +65,8 @@ def score_by_density(config: DatasetConfig, name: str, part: RankPart) -> Scored
         If a pack is missing.
     """
     with _lock:
-        if name not in _samples:
+        found = _samples.get(name)
+        if found is None:
             found = density.read_sample(config)
             if found is None or found.name != name:
                 raise SetupError(
@@ -74,7 +75,7 @@ def score_by_density(config: DatasetConfig, name: str, part: RankPart) -> Scored
                 )
             _samples.clear()
             _samples[name] = found
-    return density.score_density(config, _samples[name], part)
+    return density.score_density(config, found, part)
 
 
 def let_go() -> None:

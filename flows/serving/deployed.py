@@ -24,7 +24,7 @@ from flows import progress
 from flows.catalog import open_catalog
 from flows.loop import due, notes
 from flows.serving.alone import alone
-from flows.settings import DatasetConfig, load
+from flows.settings import ConfigError, DatasetConfig, load
 from flows.trainings.finish import finish
 from flows.trainings.launch import EndedError, Start, TrainOptions, plan, run_start
 from training.errors import SetupError
@@ -103,10 +103,19 @@ def rank(
 
 @flow(name="reconcile", flow_run_name=_called, description="Start what is due and does not run.")
 def reconcile(config_file: str) -> list[str]:
-    """Start what is due, whatever became of the events about it."""
+    """Start what is due, whatever became of the events about it.
+
+    Raises
+    ------
+    ConfigError
+        If something was refused; everything else was started before.
+    """
     from flows.loop.reconcile import reconcile as work
 
-    return work(load(config_file)).told
+    found = work(load(config_file))
+    if found.refused:
+        raise ConfigError("; ".join([*found.refused, *found.told]))
+    return found.told
 
 
 def _give_up(flow: Any, flow_run: FlowRun, state: State) -> None:

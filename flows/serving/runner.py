@@ -32,6 +32,10 @@ RECONCILE_EVERY: Final = 30.0  # seconds
 _POLL: Final = "2"  # seconds between looks for runs that are to start; 10 by default
 _PATIENCE: Final = 5.0  # seconds between two tries to reach a server that is away
 _GLANCE: Final = 0.1
+# Seconds, once it is told to stop: for the server's word on a run, and for the run to end, of
+# which Prefect gives its process 30.
+_ANSWERED_BY: Final = 5.0
+_ENDED_BY: Final = 45.0
 _SETTINGS: Final = {
     "PREFECT_RUNNER_POLL_FREQUENCY": _POLL,
     # Of runs: Prefect's page shows what they say.
@@ -170,10 +174,13 @@ async def _cancel(runner: Runner, run: UUID) -> None:
     from flows.loop.starts import SHUT_DOWN
 
     try:
-        flow_run = await runner._client.read_flow_run(run)
-        await runner._cancellation_manager.cancel(flow_run, state_msg=SHUT_DOWN)
-    except Exception as error:  # the server is away; its process is ended with the runner
-        _say(f"run {run} is not set to cancelled: {type(error).__name__}: {error}")
+        async with asyncio.timeout(_ENDED_BY):
+            flow_run = await asyncio.wait_for(runner._client.read_flow_run(run), _ANSWERED_BY)
+            await runner._cancellation_manager.cancel(flow_run, state_msg=SHUT_DOWN)
+    except Exception as error:  # the server is away, or the run is gone
+        _say(f"run {run} could not be set to cancelled: {type(error).__name__}: {error}")
+        if runner._process_manager.get(run) is not None:
+            await runner._process_manager.kill(run)
 
 
 async def _poll_until(poller: ScheduledRunPoller, is_over: Callable[[], bool]) -> bool:
@@ -203,7 +210,7 @@ def _reconcile(
         found = reconcile(config, ripe)
     except Exception as error:
         return ripe, [f"looking for what is due failed: {type(error).__name__}: {error}"]
-    return found.due, found.told
+    return found.due, [*found.told, *found.refused]
 
 
 def _say(text: str) -> None:

@@ -23,6 +23,8 @@ from data_catalog.locks import lock
 from data_catalog.storage import Root
 from flows.server import (
     PASSWORD,
+    REQUEST_SECONDS,
+    REQUEST_TIMEOUT,
     SERVER_PASSWORD,
     SETTINGS,
     announced,
@@ -52,7 +54,7 @@ DEFAULTS: Final = {
     "PREFECT_SERVER_UI_V2_ENABLED": "false",
     "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     # Who asks while the server starts waits.
-    "PREFECT_API_REQUEST_TIMEOUT": "120",
+    REQUEST_TIMEOUT: REQUEST_SECONDS,
 }
 # They name a profile of the user's, which this home does not have.
 _NOT_PASSED_ON: Final = ("PREFECT_PROFILE", "PREFECT_PROFILES_PATH")

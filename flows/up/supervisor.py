@@ -286,3 +286,7 @@ class Supervisor:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if last.cancelled():
+            self._tell("Prefect's runs were not looked through at last", {"error": "no answer"})
+        else:
+            last.result()

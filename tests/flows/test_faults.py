@@ -25,7 +25,7 @@ from tests.flows.world import Outcome, World, fill, product
 pytestmark = pytest.mark.xdist_group("prefect")
 
 # NONESUCH_KILLS=10 takes more of them, which is minutes longer.
-MOMENTS = int(os.environ.get("NONESUCH_KILLS", "4"))
+MOMENTS = int(os.environ.get("NONESUCH_KILLS", "2"))
 
 
 @dataclass

@@ -330,8 +330,12 @@ def test_likeness_and_discriminator_side_by_side(world: World) -> None:
     assert places[0] != places[1]
 
 
-def test_a_cluster_scores_as_this_machine_does(world: World) -> None:
+def test_a_cluster_scores_as_this_machine_does(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows import tasks
     from flows.rank import rank
+    from flows.ranking import density
 
     both = {**RANK, "density": True}
     here = rank(world.config(rank=both))
@@ -340,6 +344,8 @@ def test_a_cluster_scores_as_this_machine_does(world: World) -> None:
     shutil.rmtree(world.folder / world.root / "catalog" / "scores")
     # The sample is drawn there, too, to the same bit.
     shutil.rmtree(world.folder / world.root / "rank")
+    monkeypatch.setattr(density, "look_at", None)
+    monkeypatch.setattr(tasks, "score_part", None)
     there = rank(world.config(rank=both, compute={"runner": "dask", "workers": 1}))
     assert [r.new for r in there.rankings] == [r.new for r in here.rankings] == [ITEMS, ITEMS]
     assert scored(world) == kept

@@ -30,7 +30,7 @@ from tests.review_ui.serving import serve_store
 from tests.review_ui.site import Client, Site
 
 # NONESUCH_KILLS=20 takes more of them, which is a quarter of a minute longer.
-KILLS = int(os.environ.get("NONESUCH_KILLS", "5"))
+KILLS = int(os.environ.get("NONESUCH_KILLS", "3"))
 REVIEWERS = 6
 ITEMS = 1_000 * KILLS  # more than they get done
 

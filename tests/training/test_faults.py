@@ -34,7 +34,7 @@ from training.runs import snapshots
 from training.runs.record import is_alive, read_run
 
 # NONESUCH_KILLS=20 takes more of them, which is half a minute longer.
-MOMENTS = int(os.environ.get("NONESUCH_KILLS", "3"))
+MOMENTS = int(os.environ.get("NONESUCH_KILLS", "2"))
 LONG: dict[str, Any] = {"total_kimg": 0.16, "tick_kimg": 0.032, "snapshot_ticks": 2}
 """20 steps, 5 ticks, 3 snapshots."""
 

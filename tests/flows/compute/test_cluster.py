@@ -71,6 +71,20 @@ def test_workers_score_with_the_pytorch_that_is_here_alone(
     assert len(list(cluster.map(dask_work.double, PARTS))) == len(PARTS)
 
 
+def test_all_are_told_and_who_does_not_answer_is_not_waited_for(
+    cluster: Cluster, dask: Hosts, tmp_path: Path
+) -> None:
+    leave_mark = partial(dask_work.leave_mark, str(tmp_path))
+    cluster.tell_all(leave_mark)
+    pids = sorted(dask.pids().values())
+    assert sorted(int(mark.name) for mark in tmp_path.iterdir()) == pids
+    os.kill(pids[0], signal.SIGSTOP)
+    try:
+        cluster.tell_all(leave_mark)
+    finally:
+        os.kill(pids[0], signal.SIGCONT)
+
+
 def test_a_worker_that_dies_once_changes_nothing(cluster: Cluster, tmp_path: Path) -> None:
     mark = tmp_path / "died"
     done = list(cluster.map(partial(dask_work.die_once, str(mark)), PARTS))

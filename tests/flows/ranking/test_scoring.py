@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.ranking import away, density
+from flows.ranking import away, density, scoring
 from flows.ranking.scoring import part_size
 from flows.settings import parse
+from training import rank
 
 
 @pytest.mark.parametrize(
@@ -21,8 +22,14 @@ def test_a_driver_without_a_gpu_plans_for_workers_with_one(
     assert part_size(parse({"rank": rank}, name="test", folder=tmp_path)) == pictures
 
 
-def test_workers_let_go_of_all_that_they_keep() -> None:
-    before = density._encoder("cpu")
+def test_workers_let_go_of_all_that_they_keep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rank, "load_judges", lambda *_, **__: object())
+    before = density._encoder("cpu"), scoring._load((), "cpu", 0)
+    away._samples["a sample"] = object()  # type: ignore[assignment]
     away.let_go()
-    assert density._encoder("cpu") is not before
+    assert density._encoder("cpu") is not before[0]
+    assert scoring._load((), "cpu", 0) is not before[1]
     assert not away._samples
+    away.let_go()

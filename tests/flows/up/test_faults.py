@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.xdist_group("up"),
     pytest.mark.timeout(1800),
     pytest.mark.skipif(
-        int(os.environ.get("NONESUCH_KILLS", "4")) < 10,
+        int(os.environ.get("NONESUCH_KILLS", "2")) < 10,
         reason="takes minutes; NONESUCH_KILLS=10 runs it",
     ),
 ]

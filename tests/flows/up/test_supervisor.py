@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from flows.up import parts
+from flows.up import parts, supervisor
 from flows.up.parts import Part
 from flows.up.prefect_api import PrefectApi
 from flows.up.supervisor import Supervisor
@@ -158,5 +158,8 @@ def test_a_server_that_dies_at_the_very_end_is_not_waited_for(
         await watched.until(lambda: not watched.parts["runner"].is_running)
         watched.parts["server"].send(signal.SIGKILL)
 
+    # Longer than the test may take: it is seen that the server has gone.
+    monkeypatch.setattr(supervisor, "_OTHERS_GRACE", 1_000.0)
     watched = supervise(tmp_path, work, _Hanging)
+    assert watched.said(error="no answer")
     assert watched.facts[-1] == {"stopped": True}

@@ -24,7 +24,7 @@ from tests.curation.ingest.web.conftest import Crawls
 from tests.curation.ingest.web.site import Answer, Asked, Site, picture
 
 # NONESUCH_KILLS=10 takes more of them, which is minutes longer.
-MOMENTS = int(os.environ.get("NONESUCH_KILLS", "3"))
+MOMENTS = int(os.environ.get("NONESUCH_KILLS", "2"))
 PRODUCTS = 60
 
 PARENT = """
