@@ -132,6 +132,8 @@ def init(
             raise ConfigError(f"{path} exists already; remove it or name another file") from None
 
     attempt(work)
+    if "://" not in images and not (path.resolve().parent / images).exists():
+        say(f"note: there is no {images} yet")
     say(f"wrote {path}; look through [[sources]], then run: nonesuch rebuild -c {path}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +17,7 @@ from curation.judging import OF_SCORES
 from curation.localshop.server import LocalShop
 from curation.synthetic.defects import PlantedImage
 from curation.synthetic.demo_set import write_demo_set
+from data_catalog.schema import Verdict
 from data_catalog.versions import REPORT
 from flows import progress
 from flows.catalog import open_catalog
@@ -41,7 +43,7 @@ class DemoLoop(BaseModel):
     ranked : dict
         Pictures that were scored, by scorer.
     flagged : dict
-        How many the ranking would have people look at next, by reason.
+        How many of those that nobody has decided about the ranking has people look at, by reason.
     pictures : dict
         Contact sheets of the lowest and the highest, by scorer and side.
     """
@@ -88,9 +90,7 @@ def run_demo(folder: Path, *, seed: int, products: int, kimg: float) -> DemoOutc
     config = load(file)
     with progress.stage("draw pictures") as stage:
         planted = write_demo_set(folder, seed=seed, products=products)
-        stage.result = (
-            f"{len(planted)} pictures, {sum(p.defect is not None for p in planted)} planted"
-        )
+        stage.result = f"{len(planted)} pictures"
     with _shop(folder / "images", seed, config):
         rebuild(config)
         rows, sound, accepted = score(planted, *outcome(config), config)
@@ -104,7 +104,7 @@ def run_demo(folder: Path, *, seed: int, products: int, kimg: float) -> DemoOutc
         sound=sound,
         sound_accepted=accepted,
         seconds=round(time.perf_counter() - began, 1),
-        pictures=str(folder / "images"),
+        pictures=str((folder / "images").absolute()),
         report=open_catalog(config).root.join(REPORT),
         version=published.version,
         path=published.path,
@@ -131,14 +131,22 @@ def _go_round(config: DatasetConfig, decided: dict[str, int], kimg: float) -> De
     """Train on what was published, rank by what was trained, judge with the scores."""
     run = train_run(config, TrainOptions(settings={"run.total_kimg": kimg}))
     rankings = rank(config).rankings
-    reasons = rebuild(config).reasons
+    rebuild(config)
+    _, verdicts = outcome(config)
+    # What people have rejected before is low, too, but nobody is asked about it again.
+    asked = Counter(
+        reason
+        for verdict, reasons in verdicts.values()
+        if verdict == Verdict.FLAGGED
+        for reason in reasons
+    )
     return DemoLoop(
         decided=decided,
         run=run.path,
         kimg=run.kimg,
         grid=None if run.newest_grid is None else str(Path(run.path) / run.newest_grid),
         ranked={ranking.scorer: ranking.scored for ranking in rankings},
-        flagged={reason.value: reasons.get(reason.value, 0) for reason in OF_SCORES},
+        flagged={reason.value: asked[reason] for reason in OF_SCORES},
         pictures={
             f"{ranking.scorer}, {side}": path
             for ranking in rankings

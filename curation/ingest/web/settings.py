@@ -22,7 +22,8 @@ PRODUCT: Final = "Nonesuch"  # what robots.txt may call us
 
 NO_CONTACT: Final = (
     "`contact` is missing: whoever runs a site must be able to reach whoever crawls it. Give an "
-    'e-mail address or the URL of a page, e.g. contact = "you@example.org", once under [web]'
+    'e-mail address or the URL of a page, e.g. contact = "you@example.org", once under [web] '
+    "(`nonesuch init` takes it as --contact)"
 )
 
 

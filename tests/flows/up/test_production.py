@@ -31,8 +31,14 @@ FLOWS = ("rebuild", "publish", "train", "rank", "reconcile")
 BIN = Path(sys.executable).parent
 
 
-def environment_of(name: str) -> dict[str, str]:
-    lines = (FILES / name).read_text(encoding="utf-8").splitlines()
+def text_of(name: str, *, commented: bool) -> str:
+    """Give a file; with what is to be put into it for PostgreSQL, where that is asked for."""
+    text = (FILES / name).read_text(encoding="utf-8")
+    return re.sub(r"^#(?=\w+ ?=)", "", text, flags=re.M) if commented else text
+
+
+def environment_of(name: str, *, commented: bool = False) -> dict[str, str]:
+    lines = text_of(name, commented=commented).splitlines()
     return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
 
 
@@ -64,23 +70,26 @@ def test_the_server_keeps_what_up_keeps() -> None:
 
 def test_the_addresses_of_databases_are_understood() -> None:
     for name in ("server.env", "up.env"):
-        url = make_url(environment_of(name)["PREFECT_SERVER_DATABASE_CONNECTION_URL"])
+        found = environment_of(name, commented=True)
+        url = make_url(found["PREFECT_SERVER_DATABASE_CONNECTION_URL"])
         assert url.get_dialect().driver == "asyncpg"
         assert url.get_dialect().import_dbapi()
-    url = make_url(_production_config()["review"]["database"])
+    url = make_url(_production_config(commented=True)["review"]["database"])
     assert url.get_dialect().driver == "psycopg"
 
 
-def _production_config() -> dict[str, Any]:
-    return tomllib.loads((FILES / "nonesuch.toml").read_text(encoding="utf-8"))
+def _production_config(*, commented: bool = False) -> dict[str, Any]:
+    return tomllib.loads(text_of("nonesuch.toml", commented=commented))
 
 
-def test_the_configuration_is_valid(tmp_path: Path) -> None:
+@pytest.mark.parametrize("commented", [False, True])
+def test_the_configuration_is_valid(tmp_path: Path, commented: bool) -> None:
     raw = {**World(tmp_path).raw, "dataset": {"name": "shoes", "root": "catalog"}}
-    config = parse({**raw, **_production_config()}, name="nonesuch.toml", folder=tmp_path)
+    raw |= _production_config(commented=commented)
+    config = parse(raw, name="nonesuch.toml", folder=tmp_path)
     assert isinstance(config, DatasetConfig)
     assert config.server.home == Path("/var/lib/nonesuch/prefect")
-    assert not config.review.is_local
+    assert config.review.behind_proxy
 
 
 def test_every_entry_point_is_a_flow() -> None:
