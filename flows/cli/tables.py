@@ -326,7 +326,7 @@ def _show_round(console: Console, loop: DemoLoop) -> None:
     )
     console.print(
         f"decided on the review page: {decided}; trained on {loop.kimg:g} kimg\n"
-        f"ranked by {ranked}; next there is to be looked at {flagged}"
+        f"ranked by {ranked}; left for people to look at: {flagged}"
     )
 
 

@@ -55,9 +55,7 @@ def reconcile(config: DatasetConfig, ripe: Container[str] | None = None) -> Reco
     for run in found.ended:
         notes.take_out(catalog, run)
     told = []
-    ready = [item for item in found.due if ripe is None or item.key in ripe]
-    for item in ready:
-        # Its own flow may be about to: two would tell of it, and two rankings come of it.
+    for item in found.due:
         if item.kind == "register":
             told += _register(config, item)
     api = api_of(config)
@@ -69,8 +67,8 @@ def reconcile(config: DatasetConfig, ripe: Container[str] | None = None) -> Reco
     refused: list[str] = []
     starts: list[Callable[[], list[str]]] = []
     with Starter(api, config.dataset.name) as starter:
-        for item in ready:
-            if item.kind != "register":
+        for item in found.due:
+            if item.kind != "register" and (ripe is None or item.key in ripe):
                 starts.append(partial(_start, starter, item))
         starts += [partial(_go_on, starter, flow) for flow in _ORDERED]
         for start in starts:

@@ -14,7 +14,7 @@ from flows.trainings.models import register_run
 
 
 def finish(config: DatasetConfig, runs: Sequence[Path], *, judges: bool = True) -> Model | None:
-    """Register the model of a run, or of all folds; tell a running server if it judges now.
+    """Register the model of a run, or of all folds; tell a running server, once, if it judges now.
 
     Parameters
     ----------
@@ -26,9 +26,12 @@ def finish(config: DatasetConfig, runs: Sequence[Path], *, judges: bool = True) 
     Model or None
         As `flows.trainings.models.register_run`.
     """
+    catalog = open_catalog(config)
+    known = {one.model for one in models.all_models(catalog)}
     model = register_run(config, runs, judges=judges)
-    if model is not None:
-        now = models.current(open_catalog(config))
-        if now is not None and now.model == model.model:
-            events.model_trained(config, model.model)
+    if model is None or model.model in known:  # who has registered it has told of it
+        return model
+    now = models.current(catalog)
+    if now is not None and now.model == model.model:
+        events.model_trained(config, model.model)
     return model

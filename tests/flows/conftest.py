@@ -6,6 +6,7 @@ import multiprocessing
 from collections.abc import Callable, Iterator
 from multiprocessing import forkserver
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,6 +40,22 @@ def loop_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server as `nonesuch up` has one, with schedules and automations."""
     with serve(tmp_path_factory.mktemp("prefect")) as server:
         yield server
+
+
+@pytest.fixture
+def client(loop_server: Server) -> Iterator[Any]:
+    """Prefect's own, at the server of the tests, which all of Prefect uses meanwhile."""
+    from flows import environment
+
+    environment.prepare()
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    with (
+        temporary_settings({PREFECT_API_URL: loop_server.api}),
+        SyncPrefectClient(loop_server.api) as client,
+    ):
+        yield client
 
 
 @pytest.fixture(scope="session")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 
@@ -19,7 +19,7 @@ from flows.loop.notes import Begun
 from flows.server import page_of
 from flows.settings import ConfigError, DatasetConfig, parse
 from flows.trainings.launch import TrainOptions
-from tests.flows.review.told_runs import write_run
+from tests.flows.deploying import config_of, register
 from tests.flows.running import Server
 from tests.flows.trainable import TRAIN, publish_pictures
 from tests.flows.world import Outcome
@@ -28,38 +28,6 @@ pytestmark = pytest.mark.xdist_group("prefect")
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NAMES = ("rebuild", "publish", "train", "rank", "reconcile")
-
-
-def config_of(folder: Path, name: str = "shirts", **sections: Any) -> DatasetConfig:
-    raw = {"dataset": {"name": name, "root": "catalog"}, **sections}
-    return parse(raw, name="test", folder=folder)
-
-
-@pytest.fixture
-def client(loop_server: Server) -> Iterator[Any]:
-    """Prefect's own, at the server of the tests, which all of Prefect uses meanwhile."""
-    from flows import environment
-
-    environment.prepare()
-    from prefect.client.orchestration import SyncPrefectClient
-    from prefect.settings import PREFECT_API_URL, temporary_settings
-
-    with (
-        temporary_settings({PREFECT_API_URL: loop_server.api}),
-        SyncPrefectClient(loop_server.api) as client,
-    ):
-        yield client
-
-
-def register(config: DatasetConfig, file: Path) -> dict[str, Any]:
-    """Do what the runner does when it starts."""
-    from flows.serving import automations, deployments
-
-    for name in deployments.remove_renamed(config, file):
-        automations.remove(name)
-    ids = {str(d.flow_name): d.apply() for d in deployments.deployments(config, file)}
-    automations.register(config, ids)
-    return ids
 
 
 def schedules(client: Any, name: str) -> list[tuple[str, str, bool]]:
@@ -156,161 +124,6 @@ def test_a_dataset_that_was_renamed_leaves_nothing_behind(client: Any, tmp_path:
     assert client.read_deployment_by_name("rebuild/new")
 
 
-def test_one_wish_is_one_run(client: Any, loop_server: Server, tmp_path: Path) -> None:
-    from flows.loop.starts import Starter, is_under_way
-
-    now = datetime.now(UTC)
-    register(config_of(tmp_path), tmp_path / "nonesuch.toml")
-    wanted = {"published": {"version": 1, "hash": "abc"}}
-    with Starter(loop_server.api, "shirts") as starter:
-        first = starter.start("train", wanted, "train:abc:0")
-        assert starter.start("train", wanted, "train:abc:0") == first
-        assert first.address == f"{page_of(loop_server.api)}/runs/flow-run/{first.id}"
-        (known,) = starter.runs_like("train", wanted)
-        assert str(known.id) == first.id
-        assert is_under_way([known], now)
-        assert starter.runs_like("train", {"published": {"version": 1, "hash": "x"}}) == []
-        assert [str(run.id) for run in starter.find(first.id)] == [first.id]
-        assert starter.find(str(uuid4())) == starter.find(None) == []
-        assert starter.start("train", wanted, "train:abc:1") != first
-    with (
-        Starter(loop_server.api, "nobody") as starter,
-        pytest.raises(ConfigError, match="has no deployment train/nobody; start it with"),
-    ):
-        starter.start("train", {})
-
-
-def test_what_is_due_is_started_once(
-    client: Any, loop_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert client
-    from flows.loop.reconcile import reconcile
-    from flows.loop.starts import Starter
-
-    config = config_of(tmp_path, "due")
-    monkeypatch.delenv("PREFECT_API_URL", raising=False)
-    version = publish_pictures(tmp_path / "catalog")
-    with pytest.raises(ConfigError, match="no Prefect server runs for this dataset"):
-        reconcile(config)
-    monkeypatch.setenv("PREFECT_API_URL", loop_server.api)
-    register(config, tmp_path / "nonesuch.toml")
-    early = reconcile(config, ripe=frozenset())  # its event may be under way
-    assert early.told == []
-    (told,) = reconcile(config, ripe=early.due).told
-    assert told.startswith("train started: version 1 has no run; it is the first one")
-    assert reconcile(config).told == []
-    with Starter(loop_server.api, "due") as starter:
-        (run,) = starter.runs_like("train", {})
-    assert run.parameters["published"] == {"version": 1, "hash": version.hash}
-
-
-def test_what_the_server_refuses_keeps_nothing_waiting(
-    client: Any, loop_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from prefect.states import Crashed
-
-    from flows.loop.reconcile import reconcile
-    from flows.loop.starts import Starter
-
-    monkeypatch.setenv("PREFECT_API_URL", loop_server.api)
-    config = config_of(tmp_path, "refused")
-    register(config, tmp_path / "nonesuch.toml")
-    publish_pictures(tmp_path / "catalog")
-    with Starter(loop_server.api, "refused") as starter:
-        # A rebuild that was killed, and a training that the server knows nothing about any more.
-        rebuild = starter.start("rebuild", {})
-        client.set_flow_run_state(UUID(rebuild.id), Crashed(), force=True)
-    start = Starter.start
-
-    def refuse(self: Starter, flow: str, *arguments: Any) -> Any:
-        if flow == "train":
-            raise ConfigError("train/refused is refused: no such parameter")
-        return start(self, flow, *arguments)
-
-    monkeypatch.setattr(Starter, "start", refuse)
-    publish = client.read_deployment_by_name("publish/refused")
-    client.delete_deployment(publish.id)
-    found = reconcile(config)
-    refused, unknown = found.refused
-    assert refused == "train/refused is refused: no such parameter"
-    assert "has no deployment publish/refused" in unknown
-    (told,) = found.told
-    assert told.startswith("rebuild started again")
-
-
-def test_what_cannot_be_registered_keeps_nothing_waiting(
-    client: Any, loop_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert client
-    from flows.loop.reconcile import reconcile
-
-    monkeypatch.setenv("PREFECT_API_URL", loop_server.api)
-    config = config_of(tmp_path, "damaged", loop={"min_decisions": 0})
-    register(config, tmp_path / "nonesuch.toml")
-    old = publish_pictures(tmp_path / "catalog")
-    publish_pictures(tmp_path / "catalog", first=1)
-    snapshot = "kimg-000002.000"
-    run = write_run(
-        tmp_path / "catalog" / "models",
-        "v1-tiny",
-        version_hash=old.hash,
-        snapshots=(snapshot,),
-        newest_snapshot=snapshot,
-    )
-    (run / "config.json").write_text("{ half")
-    early = reconcile(config, ripe=frozenset())  # its own flow may be about to
-    assert early.told == []
-    told = reconcile(config, ripe=early.due).told
-    assert [line.partition(":")[0] for line in told] == [
-        "run v1-tiny is not registered",
-        "train started",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("flow", "parameters"), [("publish", {"whole": True}), ("rank", {"model": "v1-tiny@1"})]
-)
-def test_an_order_that_was_interrupted_is_carried_out_again(
-    client: Any,
-    loop_server: Server,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    flow: str,
-    parameters: dict[str, Any],
-) -> None:
-    from prefect import states
-
-    from flows.loop.reconcile import reconcile
-    from flows.loop.starts import Starter
-
-    monkeypatch.setenv("PREFECT_API_URL", loop_server.api)
-    name = f"ordered-{flow}"
-    config = config_of(tmp_path, name, schedules={flow: "0 0 1 1 *"})
-    register(config, tmp_path / "nonesuch.toml")
-
-    def end(state: Any) -> None:
-        with Starter(loop_server.api, name) as starter:
-            (run, *_) = (r for r in starter.runs_like(flow, {}) if not r.auto_scheduled)
-        client.set_flow_run_state(run.id, state, force=True)
-
-    with Starter(loop_server.api, name) as starter:
-        starter.start(flow, parameters)
-        assert reconcile(config).told == []  # it waits for its turn
-        end(states.Crashed())
-        # The clock's, while it ran: there was no place for it.
-        starter.start(flow, {})
-    end(states.Cancelled(message="Deployment concurrency limit reached."))
-    (told,) = reconcile(config).told
-    assert told.startswith(f"{flow} started again: it was interrupted")
-    with Starter(loop_server.api, name) as starter:
-        assert len(starter.runs_like(flow, parameters)) == 2
-    assert reconcile(config).told == []
-    end(states.Cancelled(message="Runner is shutting down."))
-    assert len(reconcile(config).told) == 1
-    end(states.Completed())
-    assert reconcile(config).told == []
-
-
 def test_the_command_line_orders_a_training(
     client: Any,
     loop_server: Server,
@@ -345,50 +158,6 @@ def test_the_command_line_orders_a_training(
         refused = in_this_process(*command, *other)
         assert refused.code == 2
         assert "--deployment goes neither with" in refused.err
-
-
-# ---- What may be started again. ------------------------------------------------------------------
-
-
-def past(state: str, minutes: float = 0, message: str = "") -> Any:
-    from flows.loop.starts import Past
-
-    return Past("id", state, message, NOW - timedelta(minutes=minutes))
-
-
-SHUT_DOWN = "Runner is shutting down."
-
-
-@pytest.mark.parametrize(
-    ("before", "may"),
-    [
-        ([], True),
-        ([("CRASHED", 0, "")], True),
-        ([("CRASHED", 0, "")] * 3, True),
-        ([("CRASHED", 0, "")] * 4, False),
-        ([("CRASHED", 10, "")] * 4, True),
-        ([("CRASHED", 0, ""), *[("CRASHED", 60, "")] * 9], True),
-        ([("CRASHED", 0, ""), *[("FAILED", 1, "")] * 9], True),
-        ([("CANCELLED", 0, SHUT_DOWN)], True),
-        ([("CANCELLED", 0, SHUT_DOWN), ("CRASHED", 1, ""), ("FAILED", 2, "")], True),
-        ([("CANCELLED", 999, "by hand")], False),
-        ([("FAILED", 1, "")], False),
-        ([("FAILED", 11, "")], True),
-        ([("COMPLETED", 1, "")], False),
-        ([("COMPLETED", 11, "")], True),
-        ([("FAILED", 30, "")] * 3, False),
-        ([("FAILED", 41, "")] * 3, True),
-        ([("FAILED", 11, ""), ("CRASHED", 12, ""), ("FAILED", 13, "")], True),
-        ([("FAILED", 60 * 24 - 1, "")] * 50, False),
-        ([("FAILED", 60 * 24, "")] * 50, True),
-    ],
-)
-def test_work_is_started_again_but_not_all_the_time(
-    before: list[tuple[str, float, str]], may: bool
-) -> None:
-    from flows.loop.starts import may_start
-
-    assert may_start([past(*one) for one in before], NOW) is may
 
 
 # ---- Inside a run. -------------------------------------------------------------------------------
