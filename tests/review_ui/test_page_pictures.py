@@ -67,6 +67,9 @@ def test_a_picture_is_shown_once_it_is_decoded_and_not_before(
 
 def test_marks_do_not_grow_for_hours(windows: Windows, open_site: Open) -> None:
     screen = enter(windows, open_site([blurred(1, 0.1)]))
+    # With a picture still to come, the frames below, which come at once, would never end.
+    expect(screen.page.locator(".picture-soon")).to_have_count(0)
+    expect(screen.page.locator(".stage img")).to_be_visible()
     latest = screen.page.evaluate(
         """async () => {
           const { markShown } = await import("/static/pictures.js");
