@@ -111,6 +111,35 @@ def load_model(path: Path, *, device: torch.device | str = "cpu", half: bool = F
     return Model(G=G, D=D, path=snapshot.path, passed_over=passed_over, **facts)
 
 
+def load_snapshot(
+    run: Path, name: str | None = None, *, device: torch.device | str = "cpu"
+) -> Model:
+    """Load the networks of a run's snapshot.
+
+    Parameters
+    ----------
+    run
+        Its folder.
+    name
+        Of the snapshot; None: the newest whole one.
+    device
+        To put them on.
+
+    Raises
+    ------
+    SetupError
+        If there is no snapshot of that name.
+    SnapshotError
+        As `load_model`.
+    """
+    if name is None:
+        return load_model(run, device=device)
+    known = snapshots.names(run / "snapshots")
+    if name not in known:
+        raise SetupError(f"{run} has no snapshot {name!r}; it has {', '.join(known) or 'none'}")
+    return load_model(run / "snapshots" / name, device=device)
+
+
 def read_facts(path: Path) -> Facts:
     """Read what a snapshot says of itself, without its networks.
 

@@ -20,8 +20,7 @@ from training.data.remote import fetch
 from training.data.select import Selection, select
 from training.data.stream import pictures
 from training.errors import SetupError, ShardError
-from training.models import Model, load_model
-from training.runs import snapshots
+from training.models import Model, load_snapshot
 from training.runs.record import RunRecord, read_run
 from training.shards import PublishedVersion
 
@@ -104,7 +103,7 @@ def open_run(
         If the run, its version or its snapshot are not as they must be.
     """
     record = read_run(run)
-    model = load_model(_snapshot_path(run, snapshot), device=device)
+    model = load_snapshot(run, snapshot, device=device)
     for message in model.passed_over:
         say(f"passed over: {message}")
     version, index = open_version(record, source, progress)
@@ -204,15 +203,6 @@ def fingerprint(version: PublishedVersion, selection: Selection) -> dict[str, ob
     """Give all that determines `real_pictures`: for keys of caches."""
     chosen = hashlib.sha256(np.ascontiguousarray(selection.indices, "<i8").tobytes())
     return {"version": version.hash, "selection": chosen.hexdigest()}
-
-
-def _snapshot_path(run: Path, name: str | None) -> Path:
-    if name is None:
-        return run
-    known = snapshots.names(run / "snapshots")
-    if name not in known:
-        raise SetupError(f"{run} has no snapshot {name!r}; it has {', '.join(known) or 'none'}")
-    return run / "snapshots" / name
 
 
 def _local(location: str, source: Source, progress: Progress) -> Path:

@@ -164,7 +164,7 @@ def fold_options(config: DatasetConfig, options: TrainOptions, k: int) -> list[T
     SetupError
         If k is less than 2.
     """
-    _require_packages()
+    require_packages()
     from training.folds import fold_plan  # imports torch
 
     catalog = open_catalog(config)
@@ -202,7 +202,7 @@ def plan(config: DatasetConfig, options: TrainOptions) -> Start:
     CatalogError
         If there is no such version.
     """
-    _require_packages()
+    require_packages()
     catalog = open_catalog(config)
     models = models_folder(config, catalog)
     settings = {**config.train.settings(), **options.settings}
@@ -255,7 +255,7 @@ def plan_metrics(config: DatasetConfig, run: str, options: list[str]) -> Start:
     SetupError, ConfigError, CatalogError
         As `plan`, and if there is no such run.
     """
-    _require_packages()
+    require_packages()
     catalog = open_catalog(config)
     folder = run_folder(models_folder(config, catalog), run)
     record = read_run(folder)
@@ -317,7 +317,14 @@ def _cache(config: DatasetConfig) -> list[str]:
     return [] if cache is None else ["--cache", str(cache)]
 
 
-def _require_packages() -> None:
+def require_packages() -> None:
+    """Refuse to go on without what networks need.
+
+    Raises
+    ------
+    SetupError
+        If a package is missing.
+    """
     missing = [name for name in _PACKAGES if find_spec(name) is None]
     if missing:
         raise SetupError(

@@ -1,0 +1,1 @@
+"""`nonesuch sample` and `nonesuch latent`: what came out of a training."""
