@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PYWB := .venv-pywb
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: demo test lint types arrows unit browser bench bench-train bench-quality bench-rank screenshots format clean
+.PHONY: demo test lint types arrows unit browser bench bench-train bench-quality bench-rank bench-sample screenshots format clean
 
 demo: $(VENV)/.base
 	$(BIN)/nonesuch demo
@@ -55,6 +55,10 @@ bench-quality: $(VENV)/.dev
 # How well ranking finds planted defects; `ARGS=--closing` also trains again after culling.
 bench-rank: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.rank $(ARGS)
+
+# Samples per second against the bare forward, and how long edits in the explorer take.
+bench-sample: $(VENV)/.dev
+	$(BIN)/python -m benchmarks sample
 
 # Every view of the review page, into .bench/screenshots; `ARGS=--docs` renews those of the documents.
 screenshots: $(VENV)/.dev browser

@@ -23,6 +23,7 @@ PARTS: Final = {
     "shards": "benchmarks.shards",
     "training_data": "benchmarks.training_data",
     "rank": "benchmarks.rank_speed",
+    "sample": "benchmarks.sample_speed",
     "crawling": "benchmarks.crawling",
     "crawl_memory": "benchmarks.crawl_memory",
     "discovery": "benchmarks.discovery",

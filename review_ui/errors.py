@@ -6,6 +6,7 @@ ReviewError
 │   └── DiskFullError    there is no room for another decision
 ├── BusyError            too much of it is under way: try again
 ├── NotFoundError        no such item, cluster or queue
+├── WrongInputError      cannot be done as asked; says what can
 ├── ExchangeError        a file of decisions that cannot be read
 └── AccessError          an address, a name or a role that does not fit
     └── WrongTokenError  a token that opens nothing
@@ -35,7 +36,11 @@ class BusyError(ReviewError):
 
 
 class NotFoundError(ReviewError):
-    """There is no such item, cluster or queue in the build under review."""
+    """There is no such item, cluster or queue, no such run or snapshot."""
+
+
+class WrongInputError(ReviewError):
+    """What was asked for cannot be done like this; the message says how it can."""
 
 
 class ExchangeError(ReviewError):

@@ -2,7 +2,8 @@
 
 - The Host header must be one that the page is known by, or a foreign name could be pointed here
   (DNS rebinding).
-- A request that changes something must come from the page itself: same origin, JSON, CSRF token.
+- A request that changes something must come from the page itself: same origin, a type that no form
+  can send, CSRF token.
 - It must come from somebody who is logged in, and an import from an admin, before a byte of its
   body is read.
 - Bodies end at a limit, whatever their headers promise.
@@ -32,6 +33,9 @@ MAX_BODY: Final = 1 << 20
 MAX_IMPORT: Final = 16 << 20
 # Anybody may send one: a name and a token.
 MAX_LOGIN: Final = 4 << 10
+# A photograph from a phone or a camera.
+MAX_UPLOAD: Final = 24 << 20
+UPLOADS: Final = "/api/explore/projections/"
 IMPORT_PATH: Final = "/api/decisions/import"
 LOGIN_PATH: Final = "/api/session"
 _LIMITS: Final = {IMPORT_PATH: MAX_IMPORT, LOGIN_PATH: MAX_LOGIN}
@@ -139,8 +143,9 @@ class Guard:
             return _too_large(limit)
         if not _same_origin(headers, host):
             return 403, "cross_site", "the request does not come from the page itself"
-        if _type(headers) != "application/json" and _length(headers) != 0:
-            return 415, "not_json", "the body must be application/json"
+        wanted = "application/octet-stream" if _is_upload(scope) else "application/json"
+        if _type(headers) != wanted and _length(headers) != 0:
+            return 415, "wrong_type", f"the body must be {wanted}"
         if not _is_login(scope) and not _has_csrf_token(headers):
             return 403, "csrf", "the CSRF token is missing or wrong; load the page again"
         return None
@@ -229,7 +234,13 @@ def _length(headers: Headers) -> int:
 
 
 def _limit(scope: Scope) -> int:
+    if _is_upload(scope):
+        return MAX_UPLOAD
     return _LIMITS.get(scope["path"], MAX_BODY)
+
+
+def _is_upload(scope: Scope) -> bool:
+    return scope["method"] == "POST" and str(scope["path"]).startswith(UPLOADS)
 
 
 def _is_login(scope: Scope) -> bool:

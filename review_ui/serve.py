@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from review_ui.app import create_app
 from review_ui.desk import Desk
@@ -48,10 +49,17 @@ def known_hosts(config: ReviewConfig) -> frozenset[str]:
 
 
 def serve(desk: Desk, ready: Callable[[str], None]) -> None:
-    """Serve the page until SIGINT or SIGTERM.
+    """Serve the review page until SIGINT or SIGTERM; see `serve_app`."""
+    serve_app(create_app(desk, known_hosts(desk.config)), desk.config, ready)
+
+
+def serve_app(app: ASGIApp, config: ReviewConfig, ready: Callable[[str], None]) -> None:
+    """Serve a page until SIGINT or SIGTERM.
 
     Parameters
     ----------
+    config
+        Where it listens.
     ready
         Told the address, once the page can be reached there.
 
@@ -62,14 +70,13 @@ def serve(desk: Desk, ready: Callable[[str], None]) -> None:
     ReviewError
         If the address is taken.
     """
-    config = desk.config
     check_access(config)
     listening = _listen(config)
     port = listening.getsockname()[1]
     name = "localhost" if config.host in ("0.0.0.0", "::") else config.host
     server = uvicorn.Server(
         uvicorn.Config(
-            create_app(desk, known_hosts(config)),
+            app,
             log_level="warning",
             access_log=False,
             server_header=False,

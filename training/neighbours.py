@@ -114,6 +114,13 @@ def nearest(
     )
 
 
+def median_nearest(features: Tensor, compared: int = 1000) -> float:
+    """Give the median distance of the first `compared` of points (n, d) to their nearest other."""
+    among = _Among(features, compared)
+    among.add(features)
+    return among.median()
+
+
 class _Best:
     """The k nearest so far of every sample, and their pictures."""
 

@@ -22,8 +22,17 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from flows import environment
-from flows.cli import matrix, rank, training, up
-from flows.cli.common import CONFIG, ConfigOption, JsonOption, as_flow, attempt, complain, say
+from flows.cli import explore, matrix, rank, sampling, training, up
+from flows.cli.common import (
+    CONFIG,
+    ConfigOption,
+    JsonOption,
+    as_flow,
+    attempt,
+    complain,
+    greet,
+    say,
+)
 
 app = typer.Typer(
     name="nonesuch",
@@ -324,8 +333,8 @@ def review(
     elif import_from is not None:
         said = attempt(lambda: page.import_from(settings, import_from, reviewer))
     else:
-        greet = _print_address if as_json else _print_greeting
-        attempt(lambda: page.serve(settings, config, greet, in_private=sys.stdout.isatty()))
+        tell = greet(as_json)
+        attempt(lambda: page.serve(settings, config, tell, in_private=sys.stdout.isatty()))
         return
     say(json.dumps(said) if as_json else ", ".join(f"{key}: {said[key]}" for key in said))
 
@@ -338,14 +347,6 @@ def _refuse_together(options: Mapping[str, bool]) -> None:
         raise typer.Exit(2)
 
 
-def _print_greeting(_address: str, words: str) -> None:
-    say(words)
-
-
-def _print_address(address: str, _words: str) -> None:
-    say(json.dumps({"address": address}))
-
-
 app.command()(training.train)
 app.command()(training.runs)
 app.command()(training.metrics)
@@ -353,6 +354,9 @@ app.command()(matrix.matrix)
 app.command()(rank.rank)
 app.add_typer(rank.models, name="models")
 app.command()(up.up)
+app.add_typer(sampling.sample, name="sample")
+app.add_typer(sampling.latent, name="latent")
+app.command()(explore.explore)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import sys
@@ -33,6 +34,15 @@ def say(text: str) -> None:
     """Write to standard output."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
+
+
+def greet(as_json: bool) -> Callable[[str, str], None]:
+    """Give who says where a page is: its address to programs, words to people."""
+
+    def tell(address: str, words: str) -> None:
+        say(json.dumps({"address": address}) if as_json else words)
+
+    return tell
 
 
 def attempt(work: Callable[[], Result]) -> Result:

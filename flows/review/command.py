@@ -65,10 +65,11 @@ def serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     with contextlib.closing(pipeline), contextlib.closing(desk):
-        serve_desk(desk, lambda at: say(at, _greeting(config, at, in_private)))
+        serve_desk(desk, lambda at: say(at, greeting(config, at, in_private)))
 
 
-def _greeting(config: DatasetConfig, address: str, in_private: bool) -> str:
+def greeting(config: DatasetConfig, address: str, in_private: bool) -> str:
+    """Say where a page is, to who has started it."""
     token = config.review.admin_token
     start = f"{config.dataset.name}: {address}"
     if token is None:

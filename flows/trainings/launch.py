@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from signal import Signals
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -32,7 +32,10 @@ from training.config import TrainingConfig
 from training.errors import SetupError, TrainingError
 from training.presets import PRESETS, resolve
 from training.runs.folder import RunFolder, VersionFacts
-from training.runs.record import read_run
+from training.runs.record import RunRecord, read_run
+
+if TYPE_CHECKING:
+    from training.trained_on import Source
 
 _PACKAGES: Final = ("torch", "safetensors", "tensorboard")
 
@@ -260,11 +263,34 @@ def plan_metrics(config: DatasetConfig, run: str, options: list[str]) -> Start:
     folder = run_folder(models_folder(config, catalog), run)
     record = read_run(folder)
     arguments = ["metrics", str(folder), *options]
-    with contextlib.suppress(VersionNotFoundError):  # of another catalog: the run knows where
+    place = version_path(catalog, record)
+    if place is not None:
+        arguments += ["--version", place]
+    return Start(folder, (*arguments, *_cache(config)), secrets_of(catalog), 1)
+
+
+def version_path(catalog: Catalog, record: RunRecord) -> str | None:
+    """Give where the catalog has the version of a run; None where it is of another catalog."""
+    with contextlib.suppress(VersionNotFoundError):
         version = load_version(catalog, record.version)
         if version.hash == record.version_hash:
-            arguments += ["--version", version.path]
-    return Start(folder, (*arguments, *_cache(config)), secrets_of(catalog), 1)
+            return version.path
+    return None  # the run knows where it was
+
+
+def source_of(config: DatasetConfig, run: Path) -> Source:
+    """Say where the pictures are that a run was trained on.
+
+    Raises
+    ------
+    SetupError, CatalogError
+        If it is no run's folder, or the catalog cannot be read.
+    """
+    from training.trained_on import Source  # late: it imports torch
+
+    catalog = open_catalog(config)
+    place = version_path(catalog, read_run(run))
+    return Source(place, config.train.cache, catalog.root.storage_options)
 
 
 def parse_settings(texts: Sequence[str]) -> dict[str, Any]:

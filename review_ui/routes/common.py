@@ -10,6 +10,7 @@ from fastapi import Depends, HTTPException, Request
 from starlette.concurrency import run_in_threadpool
 
 from review_ui.desk import Desk
+from review_ui.house import House
 from review_ui.schemas import Problem
 from review_ui.security import cookie_of
 from review_ui.sessions import Session
@@ -28,11 +29,20 @@ async def desk_of(request: Request) -> Desk:
 DeskDep = Annotated[Desk, Depends(desk_of)]
 
 
-async def session_of(request: Request, desk: DeskDep) -> Session:
+async def house_of(request: Request) -> House:
+    """Give what both pages have."""
+    house: House = request.app.state.desk
+    return house
+
+
+HouseDep = Annotated[House, Depends(house_of)]
+
+
+async def session_of(request: Request, house: HouseDep) -> Session:
     """Give who asks; 401 where nobody is logged in."""
     secret = cookie_of(request.headers)
     # Nearly always known: a thread is asked for only where the store must be.
-    found = desk.sessions.known(secret) or await run_in_threadpool(desk.sessions.find, secret)
+    found = house.sessions.known(secret) or await run_in_threadpool(house.sessions.find, secret)
     if found is None:
         raise HTTPException(401, {"error": "login_needed", "message": "log in first: /login"})
     return found

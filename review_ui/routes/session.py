@@ -7,9 +7,9 @@ from typing import Any
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
-from review_ui.desk import Desk
 from review_ui.errors import AccessError, WrongTokenError
-from review_ui.routes.common import PROBLEMS, DeskDep, SessionDep
+from review_ui.house import House
+from review_ui.routes.common import PROBLEMS, HouseDep, SessionDep
 from review_ui.schemas import LoginIn, Problem, SessionOut
 from review_ui.security import cookie_of
 from review_ui.sessions import COOKIE, LIFETIME, Session
@@ -18,16 +18,16 @@ router = APIRouter(prefix="/api/session", tags=["session"], responses=PROBLEMS)
 
 
 @router.get("", response_model=SessionOut)
-def show(desk: DeskDep, session: SessionDep) -> dict[str, Any]:
+def show(house: HouseDep, session: SessionDep) -> dict[str, Any]:
     """Tell who is logged in, and how the page is set up."""
-    return _described(desk, session)
+    return _described(house, session)
 
 
 @router.post("", response_model=SessionOut, responses={429: {"model": Problem}})
-def log_in(body: LoginIn, request: Request, response: Response, desk: DeskDep) -> dict[str, Any]:
+def log_in(body: LoginIn, request: Request, response: Response, house: HouseDep) -> dict[str, Any]:
     """Change a name, and a token where one is needed, for a cookie."""
     address = request.client.host if request.client else ""
-    wait = desk.sessions.tries.wait(address)
+    wait = house.sessions.tries.wait(address)
     if wait > 0:
         seconds = math.ceil(wait)
         raise HTTPException(
@@ -36,9 +36,9 @@ def log_in(body: LoginIn, request: Request, response: Response, desk: DeskDep) -
             {"Retry-After": str(seconds)},
         )
     try:
-        secret, session = desk.sessions.open(body.name, body.token)
+        secret, session = house.sessions.open(body.name, body.token)
     except WrongTokenError as error:
-        desk.sessions.tries.fail(address)
+        house.sessions.tries.fail(address)
         raise HTTPException(401, {"error": "wrong_token", "message": str(error)}) from error
     except AccessError as error:
         raise HTTPException(422, {"error": "wrong_name", "message": str(error)}) from error
@@ -50,25 +50,25 @@ def log_in(body: LoginIn, request: Request, response: Response, desk: DeskDep) -
         samesite="strict",
         secure=request.url.scheme == "https",
     )
-    return _described(desk, session)
+    return _described(house, session)
 
 
 @router.delete("", status_code=204)
-def log_out(request: Request, desk: DeskDep, _session: SessionDep) -> Response:
+def log_out(request: Request, house: HouseDep, _session: SessionDep) -> Response:
     """Forget the session."""
-    desk.sessions.close(cookie_of(request.headers))
+    house.sessions.close(cookie_of(request.headers))
     answer = Response(status_code=204)
     answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
     return answer
 
 
-def _described(desk: Desk, session: Session) -> dict[str, Any]:
+def _described(house: House, session: Session) -> dict[str, Any]:
     return {
         "name": session.name,
         "role": session.role,
         "csrf": session.csrf,
-        "login_needed": desk.sessions.needs_token,
-        "dataset": desk.name,
-        "tag_keys": desk.config.tag_keys,
-        "lease_seconds": desk.config.lease_seconds,
+        "login_needed": house.sessions.needs_token,
+        "dataset": house.name,
+        "tag_keys": house.config.tag_keys,
+        "lease_seconds": house.config.lease_seconds,
     }

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import uvicorn
+from starlette.types import ASGIApp
 
 from curation.preview import preview
 from curation.recipe import Limits, Recipe
@@ -257,9 +258,16 @@ def opened(
 @contextlib.contextmanager
 def served(desk: Desk) -> Iterator[str]:
     """Serve a desk until the body ends, and close it; give the address."""
+    with served_app(create_app(desk, known_hosts(desk.config))) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def served_app(app: ASGIApp) -> Iterator[str]:
+    """Serve an application until the body ends; give the address."""
     server = uvicorn.Server(
         uvicorn.Config(
-            create_app(desk, known_hosts(desk.config)),
+            app,
             port=0,
             log_level="critical",
             server_header=False,

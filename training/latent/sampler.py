@@ -84,6 +84,18 @@ class Sampler:
             found.append(w[: len(part)])
         return torch.cat(found)
 
+    @torch.no_grad()
+    def map(self, z: Tensor, label: int | None = None) -> Tensor:
+        """Give the w of latents z, (N, z_dim) to (N, w_dim).
+
+        Without `label`, a model that has classes makes its first.
+        """
+        if label is None and self.model.labels:
+            label = 0
+        labels = None if label is None else torch.full((len(z),), label, device=self.device)
+        w: Tensor = self.model.G.mapping(z.to(self.device), labels)
+        return w
+
     def ws(
         self, seeds: Sequence[int], truncation: Truncation = PLAIN, label: int | None = None
     ) -> Tensor:

@@ -1,0 +1,1 @@
+"""What `nonesuch explore` does: trained models, for the explorer's page to look into."""

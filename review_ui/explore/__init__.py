@@ -1,0 +1,1 @@
+"""The explorer: a page to look into trained models with. Pictures are made by who is handed in."""

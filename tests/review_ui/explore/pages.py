@@ -1,0 +1,157 @@
+"""What people do in the explorer, in words."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+from playwright.sync_api import Locator, Page, Route, expect
+
+from tests.review_ui.browser import Windows
+from tests.review_ui.explore.conftest import Explorer
+
+PICTURES = re.compile(r"/picture\?")
+
+
+@dataclass
+class Screen:
+    """A window in which somebody explores."""
+
+    page: Page
+    explorer: Explorer
+
+    def press(self, *keys: str) -> None:
+        """Press keys, one after the other."""
+        for key in keys:
+            self.page.keyboard.press(key)
+
+    def all_there(self) -> None:
+        """Wait until there is no tile without its picture."""
+        self.page.wait_for_function(
+            "() => { const all = [...document.querySelectorAll('.tile')];"
+            " return all.length > 0 && all.every((tile) => tile.dataset.shown); }"
+        )
+
+    def tile(self, seed: int) -> Locator:
+        """Give the tile of a seed."""
+        return self.page.locator(f".tile[data-seed='{seed}']")
+
+    def opens(self, seed: int) -> None:
+        """Open the editor at a seed."""
+        self.tile(seed).locator(".tile-open").click()
+        self.settled()
+
+    def settled(self) -> None:
+        """Wait until the picture of the address is shown."""
+        self.page.wait_for_function(
+            """() => {
+              const look = new URLSearchParams(location.hash.split('?')[1]).get('look');
+              const panes = [...document.querySelectorAll('.explore-pane')];
+              const now = panes.at(-1)?.dataset.shown;
+              return now && panes.every((pane) => pane.ariaBusy === 'false')
+                && new URLSearchParams(now.split('?')[1]).get('look') === look;
+            }"""
+        )
+
+    @contextlib.contextmanager
+    def changing(self) -> Iterator[None]:
+        """Do something that the address then says; wait until it is shown."""
+        before = self.page.url
+        yield
+        expect(self.page).not_to_have_url(before)
+        self.settled()
+
+    @property
+    def look(self) -> dict[str, Any]:
+        """What the picture is made of, by the address of the page."""
+        self.settled()
+        text = parse_qs(urlsplit(self.page.url).fragment.partition("?")[2])["look"][0]
+        whole: dict[str, Any] = json.loads(text)
+        return whole
+
+    def sees(self, selector: str = ".explore-pane:last-child canvas") -> str:
+        """Give the pixels that are shown, as text."""
+        found: str = self.page.locator(selector).first.evaluate("(node) => node.toDataURL()")
+        return found
+
+    def slide(self, name: str, *values: float, let_go: bool = True) -> None:
+        """Move a slider, as a hand does: by many values, then it is let go."""
+        self.page.locator(f"input[data-name='{name}']").evaluate(
+            "(node, [values, letGo]) => { for (const value of values) { node.value = value;"
+            " node.dispatchEvent(new Event('input')); }"
+            " if (letGo) node.dispatchEvent(new Event('change')); }",
+            [list(values), let_go],
+        )
+
+    def said(self, text: str | re.Pattern[str]) -> None:
+        """Wait until a reader of screens has been told something."""
+        expect(self.page.locator("#announcer")).to_have_text(text)
+
+
+@dataclass
+class Held:
+    """Requests for pictures that wait for the test."""
+
+    routes: list[Route] = field(default_factory=list)
+    given_up: list[str] = field(default_factory=list)
+    most: int = 0
+
+    @property
+    def waiting(self) -> list[Route]:
+        """Those that nobody has given up, or answered."""
+        return [route for route in self.routes if route.request.url not in self.given_up]
+
+    def let_go(self) -> None:
+        """Have them answered."""
+        routes, self.routes = self.waiting, []
+        for route in routes:
+            route.continue_()
+
+
+@contextlib.contextmanager
+def holding(page: Page) -> Iterator[Held]:
+    """Hold requests for pictures until they are let go, or the body ends."""
+    held = Held()
+
+    def hold(route: Route) -> None:
+        held.routes.append(route)
+        held.most = max(held.most, len(held.waiting))
+
+    page.on("requestfailed", lambda request: held.given_up.append(request.url))
+    page.route(PICTURES, hold)
+    try:
+        yield held
+    finally:
+        page.unroute(PICTURES)
+        held.let_go()
+
+
+def place(view: str, run: str = "plain", snapshot: str = "", **params: Any) -> str:
+    """Write the part of an address that says where one is."""
+    said = {
+        key: json.dumps(value) if isinstance(value, dict) else value
+        for key, value in params.items()
+    }
+    return f"#/{view}/{run}/{snapshot}?{urlencode(said)}"
+
+
+def enter(
+    windows: Windows, explorer: Explorer, where: str = "", *, path: str = "", **how: Any
+) -> Screen:
+    """Open a window of somebody who has logged in; wait until something is shown."""
+    cookie = explorer.client("ann").cookie
+    page = windows.open(f"{explorer.address}{path}{where}", cookie=cookie, **how)
+    screen = Screen(page, explorer)
+    ready(screen)
+    return screen
+
+
+def ready(screen: Screen) -> None:
+    """Wait until something is shown."""
+    there = ".tile[data-shown], .explore-pane[data-shown], .drop, .empty h2"
+    expect(screen.page.locator(there).first).to_be_visible()

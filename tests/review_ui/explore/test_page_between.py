@@ -1,0 +1,77 @@
+"""The way from one picture to another, in a real browser."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.review_ui.browser import Windows
+from tests.review_ui.explore.conftest import Explorer, Open
+from tests.review_ui.explore.pages import Screen, enter, holding, place
+
+ENDS = {"look": {"seed": 1, "psi": 0.7}, "other": {"seed": 2, "psi": 0.7}}
+
+
+@pytest.fixture
+def explorer(open_explorer: Open) -> Explorer:
+    return open_explorer(runs=("plain",))
+
+
+@pytest.fixture
+def screen(windows: Windows, explorer: Explorer) -> Screen:
+    screen = enter(windows, explorer, place("between", look={**ENDS, "share": 0.5}))
+    screen.settled()
+    return screen
+
+
+def test_the_ends_are_the_two_pictures_and_between_is_another(
+    windows: Windows, screen: Screen
+) -> None:
+    between = screen.sees()
+    seen = []
+    for share in (0, 1):
+        screen.slide("share", share)
+        expect(screen.page).to_have_url(re.compile(f"share%22%3A{share}%7D"))
+        screen.settled()
+        seen.append(screen.sees())
+    assert len({between, *seen}) == 3
+    other = enter(windows, screen.explorer, place("between", look={**ENDS, "share": 0}))
+    other.settled()
+    assert other.sees() == seen[0]
+
+
+def test_playing_asks_for_the_next_picture_when_the_last_has_come(screen: Screen) -> None:
+    with holding(screen.page) as held:
+        screen.press(" ")
+        for _ in range(4):
+            while not held.routes:
+                screen.page.wait_for_timeout(10)
+            assert len(held.waiting) == 1
+            held.let_go()
+        screen.press(" ")
+        expect(screen.page.get_by_role("button", name="Play")).to_be_visible()
+        assert held.most == 1
+    screen.settled()
+    assert 0 <= screen.look["share"] <= 1
+
+
+def test_what_was_kept_becomes_an_end(screen: Screen) -> None:
+    for seed in (30, 40):
+        screen.page.evaluate(
+            "(to) => { location.hash = to; }", place("edit", look={"look": {"seed": seed}})
+        )
+        expect(screen.page.get_by_label("Seed", exact=True)).to_have_value(str(seed))
+        screen.settled()
+        screen.press("k")
+    screen.press("i")
+    expect(screen.page.locator(".way-slot h3").first).to_have_text("First: seed 40")
+    expect(screen.page.locator(".way-slot h3").last).to_have_text("Second: seed 30")
+    screen.page.locator(".way-end").first.click()
+    screen.page.get_by_role("button", name="seed 30, ψ 1", exact=True).click()
+    screen.page.get_by_role("button", name="seed 40, ψ 1", exact=True).click()
+    expect(screen.page).to_have_url(re.compile("seed%22%3A30%7D.*seed%22%3A40%7D"))
+    screen.settled()
+    screen.press("s")
+    expect(screen.page).to_have_url(re.compile("seed%22%3A40%7D.*seed%22%3A30%7D"))

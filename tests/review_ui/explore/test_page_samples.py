@@ -1,0 +1,175 @@
+"""Samples without end in a real browser."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.review_ui.browser import Windows
+from tests.review_ui.explore.conftest import Explorer, Open
+from tests.review_ui.explore.pages import Screen, enter, holding, place, ready
+
+
+@pytest.fixture
+def explorer(open_explorer: Open) -> Explorer:
+    return open_explorer()
+
+
+@pytest.fixture
+def screen(windows: Windows, explorer: Explorer) -> Screen:
+    """Somebody at the samples of the plain run."""
+    screen = enter(windows, explorer, place("grid", seed=0))
+    screen.all_there()
+    return screen
+
+
+def first_in_sight(screen: Screen) -> int:
+    found: str = screen.page.evaluate(
+        "() => { const top = document.querySelector('.tiles-scroll').getBoundingClientRect().top;"
+        " return [...document.querySelectorAll('.tile')]"
+        ".filter((tile) => tile.getBoundingClientRect().bottom > top)"
+        ".map((tile) => Number(tile.dataset.seed)).sort((a, b) => a - b)[0]; }"
+    )
+    return int(found)
+
+
+def scroll(screen: Screen, by: int) -> None:
+    screen.page.locator(".tiles-scroll").evaluate("(node, by) => node.scrollBy(0, by)", by)
+
+
+def test_samples_go_on_without_end_and_the_page_stays_small(screen: Screen) -> None:
+    count = screen.page.locator(".tile").count()
+    for _ in range(60):
+        scroll(screen, 1_200)
+        screen.page.evaluate("() => new Promise(requestAnimationFrame)")
+    assert first_in_sight(screen) > 3_000
+    screen.all_there()
+    assert screen.page.locator(".tile").count() <= 2 * count
+
+
+def test_what_has_left_the_screen_is_given_up(screen: Screen) -> None:
+    with holding(screen.page) as held:
+        scroll(screen, 20_000)
+        screen.page.wait_for_timeout(0)
+        expect(screen.page.locator(".tile:not([data-shown])").first).to_be_attached()
+        screen.page.wait_for_function("() => true")
+        while not held.routes:
+            screen.page.wait_for_timeout(10)
+        passed = {route.request.url for route in held.routes}
+        scroll(screen, 40_000)
+        while not passed <= set(held.given_up):
+            screen.page.wait_for_timeout(10)
+    screen.all_there()
+
+
+def test_a_link_shows_the_same_again(windows: Windows, screen: Screen) -> None:
+    screen.slide("psi", 0.4)
+    scroll(screen, 2_000)
+    expect(screen.page).to_have_url(re.compile(r"at=\d+.*psi=0\.4"))
+    screen.all_there()
+    seed = first_in_sight(screen)
+    other = enter(windows, screen.explorer, f"#{screen.page.url.partition('#')[2]}")
+    other.all_there()
+    assert first_in_sight(other) == seed
+    tile = f".tile[data-seed='{seed}'] canvas"
+    assert other.sees(tile) == screen.sees(tile)
+
+
+def test_psi_changes_all_pictures_and_the_old_ones_stay_meanwhile(screen: Screen) -> None:
+    before = screen.sees(".tile[data-seed='3'] canvas")
+    with holding(screen.page) as held:
+        screen.slide("psi", 0.5, 0.3, 0.2)
+        while not held.routes:
+            screen.page.wait_for_timeout(10)
+        assert screen.sees(".tile[data-seed='3'] canvas") == before
+    expect(screen.tile(3)).to_have_attribute("data-shown", re.compile(r"psi%22%3A0\.2"))
+    assert screen.sees(".tile[data-seed='3'] canvas") != before
+
+
+def test_other_places_and_what_comes_before_them(screen: Screen) -> None:
+    field = screen.page.get_by_label("From seed")
+    field.fill("1000")
+    field.press("Enter")
+    expect(screen.tile(1_000)).to_be_visible()
+    expect(screen.tile(0)).to_have_count(0)
+    screen.page.get_by_role("button", name="Seeds before these").click()
+    expect(screen.tile(1_000)).not_to_be_in_viewport()
+    assert first_in_sight(screen) < 1_000
+    field.fill("12.5")
+    field.press("Enter")
+    expect(field).to_have_attribute("aria-invalid", "true")
+    screen.page.get_by_role("button", name="Another place").click()
+    screen.said(re.compile(r"From seed \d+"))
+
+
+def test_classes_where_the_model_has_some(windows: Windows, explorer: Explorer) -> None:
+    screen = enter(windows, explorer, place("grid", "classes", seed=0, psi=1))
+    screen.all_there()
+    menu = screen.page.get_by_label("Class")
+    expect(menu.locator("option").first).to_have_text("any")
+    before = screen.sees(".tile[data-seed='0'] canvas"), screen.sees(".tile[data-seed='1'] canvas")
+    seen = set()
+    for index in range(2):
+        menu.select_option(str(index))
+        expect(screen.page).to_have_url(re.compile(f"class={index}"))
+        expect(screen.tile(1)).to_have_attribute("data-shown", re.compile(f"label%22%3A{index}"))
+        screen.all_there()
+        seen.add(screen.sees(".tile[data-seed='1'] canvas"))
+    assert len(seen) == 2
+    menu.select_option("")
+    expect(screen.tile(1)).not_to_have_attribute("data-shown", re.compile("label"))
+    assert before[1] == screen.sees(".tile[data-seed='1'] canvas")
+
+
+def test_keys_move_and_open_and_come_back(screen: Screen) -> None:
+    screen.press("Home", "ArrowRight", "ArrowRight", "ArrowDown")
+    seed = screen.page.evaluate("() => document.activeElement.closest('.tile').dataset.seed")
+    assert int(seed) > 2
+    screen.press("Enter")
+    expect(screen.page.get_by_label("Seed", exact=True)).to_have_value(seed)
+    screen.settled()
+    screen.press("ArrowRight", "Escape")
+    expect(screen.tile(int(seed) + 1).locator(".tile-open")).to_be_focused()
+
+
+def test_runs_and_snapshots_are_chosen_and_said_in_the_address(screen: Screen) -> None:
+    before = screen.sees(".tile[data-seed='0'] canvas")
+    snapshots = screen.page.get_by_label("Snapshot")
+    older = snapshots.locator("option").nth(1).get_attribute("value")
+    assert older is not None
+    snapshots.select_option(older)
+    expect(screen.page).to_have_url(re.compile(f"plain/{older}"))
+    expect(screen.tile(0)).to_have_attribute("data-shown", re.compile(f"/plain/{older}/"))
+    assert screen.sees(".tile[data-seed='0'] canvas") != before
+    screen.page.get_by_label("Run").select_option("classes")
+    expect(screen.page).to_have_url(re.compile("grid/classes/kimg"))
+    expect(screen.page.get_by_label("Class")).to_be_visible()
+
+
+def test_a_snapshot_that_is_gone_is_told_with_the_way_out(
+    windows: Windows, explorer: Explorer
+) -> None:
+    windows.expected.append("404")
+    screen = enter(windows, explorer, place("grid", "plain", "kimg-000099.000"))
+    expect(screen.page.locator(".empty")).to_contain_text("kimg-000099.000")
+    screen.page.get_by_role("button", name="Show the newest").click()
+    screen.all_there()
+
+
+def test_without_a_run_it_says_how_to_train_one(windows: Windows, open_explorer: Open) -> None:
+    screen = enter(windows, open_explorer(runs=()))
+    expect(screen.page.locator(".empty")).to_contain_text("nonesuch train")
+
+
+def test_who_is_logged_out_logs_in_and_is_back(windows: Windows, explorer: Explorer) -> None:
+    windows.expected.append("401")
+    screen = enter(windows, explorer, place("grid", seed=70, psi=0.5))
+    screen.page.context.clear_cookies()
+    screen.page.get_by_role("button", name="Another place").click()
+    expect(screen.page).to_have_url(re.compile("/login#/grid/plain"))
+    screen.page.fill("input[name=name]", "ann")
+    screen.page.get_by_role("button", name="Start").click()
+    ready(screen)
+    expect(screen.page.get_by_label("Run")).to_have_value("plain")

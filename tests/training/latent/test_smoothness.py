@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from tests.training.conftest import Trained
+from training.errors import SetupError
+from training.latent.sampler import Sampler
+from training.latent.smoothness import measure_smoothness, slerp
+from training.models import load_snapshot
+
+
+@pytest.fixture
+def sampler(trained: Trained) -> Sampler:
+    return Sampler(load_snapshot(trained.plain), batch=16)
+
+
+class Steps(torch.nn.Module):
+    """A mapping that knows two pictures, and jumps from one to the other."""
+
+    def __init__(self, mapping: torch.nn.Module) -> None:
+        super().__init__()
+        self.mapping = mapping
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        side = torch.where(z[:, :1] > 0, 1.0, -1.0)
+        w: Tensor = self.mapping(side.expand_as(z), labels)
+        return w
+
+
+def test_a_collapsed_model_jumps(sampler: Sampler) -> None:
+    smooth, sheet = measure_smoothness(sampler, paths=4, steps=12)
+    assert smooth.steps.shape == (4, 12)
+    assert 1 <= smooth.jump <= smooth.worst <= 12
+    assert np.asarray(sheet).std() > 0
+    sampler.model.G.mapping = Steps(sampler.model.G.mapping)  # type: ignore[assignment]
+    collapsed, _ = measure_smoothness(sampler, paths=4, steps=12)
+    assert collapsed.worst == pytest.approx(12)
+    assert smooth.worst < 6
+
+
+def test_ways_that_nobody_can_go_are_refused(sampler: Sampler) -> None:
+    with pytest.raises(SetupError, match="`paths` must be at least 1 and `steps` 2"):
+        measure_smoothness(sampler, paths=0)
+
+
+def test_a_great_circle_keeps_the_length_and_goes_evenly() -> None:
+    a, b = torch.tensor([2.0, 0.0, 0.0]), torch.tensor([0.0, 2.0, 0.0])
+    way = slerp(a, b, torch.linspace(0, 1, 5))
+    assert torch.allclose(way[0], a, atol=1e-6)
+    assert torch.allclose(way[-1], b, atol=1e-6)
+    assert torch.allclose(way.norm(dim=1), torch.full((5,), 2.0), atol=1e-6)
+    steps = (way[1:] - way[:-1]).norm(dim=1)
+    assert torch.allclose(steps, steps[0].expand(4), atol=1e-5)
+    assert float(slerp(a, a, torch.tensor([0.5])).norm()) == pytest.approx(2.0)
+    assert math.isfinite(float(slerp(a, -a, torch.tensor([0.3])).sum()))
