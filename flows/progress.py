@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Final, Protocol
 
 from rich.console import Console
@@ -89,7 +90,7 @@ class Lines:
             self._last = now
             of = f" of {self._total}" if self._total else ""
             rate = self._done / max(now - self._began, 1e-9)
-            self._print(f"{self._stage}: {self._done}{of}, {rate:.0f}/s")
+            self._print(f"{self._stage}: {self._done}{of}, {rate:.3g}/s{self._left(rate)}")
             for line in self._note:
                 self._print(f"  {line}")
 
@@ -101,6 +102,11 @@ class Lines:
         """Print the result with the time that the stage took."""
         if result:
             self._print(f"{self._stage}: {result} ({time.monotonic() - self._began:.1f} s)")
+
+    def _left(self, rate: float) -> str:
+        if not self._total or rate <= 0 or self._done > self._total:
+            return ""
+        return f", {timedelta(seconds=round((self._total - self._done) / rate))} left"
 
     def _print(self, line: str) -> None:
         sys.stderr.write(line + "\n")

@@ -185,6 +185,27 @@ def test_every_command_is_documented_with_its_options() -> None:
                 assert f"`{option}`" in text, f"nonesuch {name} {option}"
 
 
+@pytest.mark.parametrize(("group", "page"), [("sample", "sampling.md"), ("latent", "latent.md")])
+def test_every_command_of_a_group_is_documented_with_its_options(group: str, page: str) -> None:
+    text = read(page)
+    found = dict(leaves(COMMANDS.commands[group], f"nonesuch {group}"))  # type: ignore[attr-defined]
+    assert len(found) > 5
+    for name, command in found.items():
+        assert f"$ {name} " in text or f"`{name} " in text or f"## {name}\n" in text, name
+        for parameter in command.params:
+            option = next((o for o in parameter.opts if o.startswith("--")), None)
+            assert option is None or f"`{option}`" in text, f"{name} {option}"
+
+
+def leaves(command: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """Commands below a group, by what people type."""
+    for word, inner in getattr(command, "commands", {}).items():
+        if getattr(inner, "commands", None):
+            yield from leaves(inner, f"{name} {word}")
+        else:
+            yield f"{name} {word}", inner
+
+
 def test_no_command_is_documented_that_is_not_there() -> None:
     commands = set(getattr(COMMANDS, "commands", {}))
     for page in PAGES:

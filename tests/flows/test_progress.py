@@ -44,8 +44,10 @@ def test_long_stages_say_how_far_they_are(
             with progress.stage("count", total) as stage:
                 stage.advance(3)
                 stage.advance()
-    said = [line.split(",")[0] for line in capsys.readouterr().err.splitlines()]
+    lines = capsys.readouterr().err.splitlines()
+    said = [line.split(",")[0] for line in lines]
     assert said == ["count: 3 of 8", "count: 4 of 8", "count: 3", "count: 4"]
+    assert [line.endswith(" 0:00:00 left") for line in lines] == [True, True, False, False]
 
 
 def test_an_error_ends_the_stage_and_goes_on(capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,6 +23,13 @@ def test_a_module_comes_with_all_that_it_imports_and_no_more() -> None:
     assert "grid.js" not in found  # which is loaded when it is wanted
 
 
+def test_modules_in_folders_find_those_above() -> None:
+    found = needed_by("explore/main.js")
+    assert found[0] == "explore/main.js"
+    assert "dom.js" in found
+    assert all((STATIC / name).is_file() for name in found)
+
+
 def test_a_window_loads_nothing_late_before_there_is_something_to_decide(
     windows: Windows, open_site: Open
 ) -> None:

@@ -41,6 +41,7 @@ _NOISY: Final = 0.75  # share of the steps with noise on w
 _NOISE_ON_W: Final = 0.05  # of the spread of w
 _WHITENESS: Final = 1e5  # weight of the autocorrelation of noise maps
 _SMALLEST_MAP: Final = 8  # px: where the pyramid of noise maps ends
+_MAPPED: Final = 1000  # latents at once
 _EPS: Final = 1e-8
 _MOST_STEPS: Final = 100_000
 
@@ -126,9 +127,12 @@ class Task:
         return torch.tensor(list(hashlib.sha256(repr(own).encode()).digest()), dtype=torch.uint8)
 
     def render(self, ws: Tensor, noises: Sequence[Tensor]) -> Tensor:
-        """Make pictures as the networks know them."""
+        """Make pictures as the networks know them, cut off at white and black as pictures are.
+
+        Gradients pass as if nothing were cut off: what is beyond white must find its way back.
+        """
         images: Tensor = self.sampler.model.G.synthesis(ws, noises)
-        return images
+        return images + (images.clamp(-1, 1) - images).detach()
 
     def distance(self, ws: Tensor, noises: Sequence[Tensor]) -> Tensor:
         """Measure how far the pictures of ws are from those wanted, (n,)."""
@@ -148,7 +152,7 @@ class Task:
         if self.how.start == "mean":
             return chosen.clone()
         nearest = self.distance(chosen.expand(-1, self.sampler.num_ws, -1), fixed(self.count))
-        candidates = self._candidates()
+        candidates = draw_w(self.sampler, self.how.candidates, self.how.seed, "candidates")
         for at in range(0, len(candidates), self.sampler.batch):
             if should_stop():
                 break
@@ -162,10 +166,18 @@ class Task:
             tell("candidates", min(at + self.sampler.batch, len(candidates)), len(candidates))
         return chosen.clone()
 
-    def _candidates(self) -> Tensor:
-        draw = generator(_CPU, self.how.seed, 0, "projection/candidates")
-        seeds: list[int] = torch.randint(2**62, (self.how.candidates,), generator=draw).tolist()
-        return self.sampler.w(seeds)
+
+@torch.no_grad()
+def draw_w(sampler: Sampler, count: int, seed: int, phase: str) -> Tensor:
+    """Draw w, (count, w_dim), of all classes alike."""
+    G, classes = sampler.model.G, len(sampler.model.labels)
+    draw = generator(_CPU, seed, 0, phase)
+    z = torch.randn(count, G.z_dim, generator=draw).to(sampler.device)
+    if not classes:
+        return torch.cat([G.mapping(part, None) for part in z.split(_MAPPED)])
+    labels = torch.randint(classes, (count,), generator=draw).to(sampler.device)
+    parts = zip(z.split(_MAPPED), labels.split(_MAPPED), strict=True)
+    return torch.cat([G.mapping(part, own) for part, own in parts])
 
 
 class Work:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from training.errors import SetupError, SnapshotError
-from training.latent.descent import Descent, Task, Work
+from training.latent.descent import Descent, Task, Work, draw_w
 from training.latent.perceptual import JudgedPerceiver, Perceiver
 from training.latent.sampler import Sampler
 from training.latent.targets import read_target as read_target
@@ -136,7 +136,7 @@ def _check(sampler: Sampler, targets: Pixels) -> None:
 
 def _statistics(sampler: Sampler) -> tuple[Tensor, float]:
     """Give the mean w, and the root of the mean square of the distance from it."""
-    w = sampler.w(range(_SAMPLES))
+    w = draw_w(sampler, _SAMPLES, 0, "statistics")
     mean = w.mean(0)
     return mean, math.sqrt(float((w - mean).square().sum(1).mean()))
 

@@ -299,7 +299,7 @@ def _save(
     partial.mkdir()
     for name, pixels in zip(PICTURES, pictures, strict=True):
         Image.fromarray(pixels).save(partial / name)
-    header = {key: str(value) for key, value in facts.model_dump().items()}
+    header = {"facts": facts.model_dump_json()}  # one entry: the library orders them by chance
     save_file({key: t.contiguous() for key, t in tensors.items()}, partial / _WS, header)
     if facts.noise:
         save_file({key: t.contiguous() for key, t in maps.items()}, partial / _NOISES)

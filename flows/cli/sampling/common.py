@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from flows.cli.common import attempt, say
+from flows.cli.common import attempt, complain, say
 from flows.cli.training import Device
 
 if TYPE_CHECKING:
@@ -138,8 +138,10 @@ def with_run(
         folder, settings = find_run(run, config)
         on = pick_device("auto" if device is None else device.value)
         with showing() as progress:
-            sampler = Sampler(load_snapshot(folder, snapshot, device=on), batch)
-            work(Workbench(folder, sampler, progress, settings))
+            model = load_snapshot(folder, snapshot, device=on)
+            for message in model.passed_over:
+                complain(f"passed over: {message}")
+            work(Workbench(folder, Sampler(model, batch), progress, settings))
 
     attempt(attempted)
 
