@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, Generic, TypeVar
+from typing import ClassVar, Final, Generic, TypeVar
 
 from data_catalog.catalog import Catalog
 from review_ui.errors import NotFoundError
@@ -82,6 +82,9 @@ class Desk:
 
     Made by `open_desk`, ended by `close`.
     """
+
+    purpose: ClassVar[str] = "Review"
+    promise: ClassVar[str] = "Every decision is kept with your name."
 
     name: str
     config: ReviewConfig

@@ -62,6 +62,14 @@ class House(Protocol):
     def sessions(self) -> Sessions:
         """Who is logged in."""
 
+    @property
+    def purpose(self) -> str:
+        """What people do here, in a word: for the login."""
+
+    @property
+    def promise(self) -> str:
+        """What they should know before they do."""
+
 
 def build(
     house: House,

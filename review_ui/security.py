@@ -68,7 +68,7 @@ Refusal = tuple[int, str, str]
 OUR_MISTAKE: Final[Refusal] = (
     500,
     "internal",
-    "the server made a mistake; what `nonesuch review` writes to its terminal says which",
+    "the server made a mistake; what it writes to its terminal says which",
 )
 
 

@@ -13,6 +13,7 @@ from review_ui.errors import BusyError, NotFoundError
 from review_ui.explore.studio import Which
 from review_ui.explore.told import ProjectionTold
 from training.latent.descent import Descent
+from training.latent.encode import encode
 from training.latent.perceptual import JudgedPerceiver
 from training.latent.projection_files import (
     FOLDER,
@@ -47,7 +48,12 @@ class _Job:
 
     def told(self) -> ProjectionTold:
         return ProjectionTold(
-            name=self.name, state=self.state, step=self.step, steps=STEPS, message=self.message
+            name=self.name,
+            state=self.state,
+            step=self.step,
+            steps=STEPS,
+            message=self.message,
+            target=f"{_place(self.run, self.name)}/target",
         )
 
 
@@ -116,13 +122,17 @@ class Projecting:
                 self._jobs.remove(job)
 
     def picture(self, run: Path, name: str, which: Which) -> bytes:
-        """Give a picture of one that is done.
+        """Give a picture of one that is done, as PNG, or what another is looking for.
 
         Raises
         ------
         NotFoundError
             If there is none.
         """
+        with self._changed:
+            job = self._find(run, name)
+        if job is not None and which == "target":
+            return encode(job.target.pixels, "png", {})
         if all(name != done.name for done in list_projections(run)):
             raise NotFoundError(f"there is no projection {name[:80]!r}")
         return (run / FOLDER / name / f"{which}.png").read_bytes()
@@ -179,7 +189,7 @@ def _how() -> Descent:
 
 
 def _saved(run: Path, found: ProjectionFacts) -> ProjectionTold:
-    place = f"/explore/{run.name}/projections/{found.name}"
+    place = _place(run, found.name)
     return ProjectionTold(
         name=found.name,
         state="done",
@@ -191,3 +201,7 @@ def _saved(run: Path, found: ProjectionFacts) -> ProjectionTold:
         start=f"{place}/start",
         end=f"{place}/end",
     )
+
+
+def _place(run: Path, name: str) -> str:
+    return f"/explore/{run.name}/projections/{name}"

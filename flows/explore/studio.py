@@ -42,8 +42,12 @@ from training.trained_on import open_run
 
 _THUMB: Final = 320  # px that the longer side of a small picture has at most
 _QUALITY: Final = 90
-_KEPT: Final = 4_000  # encoded pictures, of 10 to 100 kB
+_KEPT_BYTES: Final = 128 << 20  # of encoded pictures
 _REALS: Final = 2  # runs whose real pictures are kept encoded
+
+
+_Key = tuple[str, str, str, str]
+"""Run, contents of the snapshot, look, form."""
 
 
 class ModelStudio:
@@ -60,7 +64,7 @@ class ModelStudio:
         self._models = Models(device)
         self._batcher = Batcher()
         self._encoders = ThreadPoolExecutor(usable_processors(), "encode")
-        self._known: OrderedDict[tuple[str, ...], bytes] = OrderedDict()
+        self._known = _Encoded(_KEPT_BYTES)
         self._reals: OrderedDict[Path, RealPictures] = OrderedDict()
         self._projecting = Projecting(self._loaded)
         self._lock = threading.Lock()
@@ -163,18 +167,16 @@ class ModelStudio:
                 self._reals.popitem(last=False)[1].close()
             return found
 
-    def _at_hand(self, key: tuple[str, ...]) -> Future[bytes] | None:
-        with self._lock:
-            data = self._known.get(key)
-            if data is None:
-                return None
-            self._known.move_to_end(key)
+    def _at_hand(self, key: _Key) -> Future[bytes] | None:
+        data = self._known.get(key)
+        if data is None:
+            return None
         ready: Future[bytes] = Future()
         ready.set_result(data)
         return ready
 
     def _encoded(
-        self, key: tuple[str, ...], loaded: Loaded, look: Between, pixels: Pixels, form: Form
+        self, key: _Key, loaded: Loaded, look: Between, pixels: Pixels, form: Form
     ) -> bytes:
         if form == "png":
             model = loaded.model
@@ -186,11 +188,31 @@ class ModelStudio:
             }
             return encode(pixels, "png", facts)
         data = _jpeg(pixels, _THUMB if form == "thumb" else None)
-        with self._lock:
-            self._known[key] = data
-            while len(self._known) > _KEPT:
-                self._known.popitem(last=False)
+        self._known.put(key, data)
         return data
+
+
+class _Encoded:
+    """Pictures that were made lately, up to so many bytes."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._bytes = most, 0
+        self._kept: OrderedDict[_Key, bytes] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: _Key) -> bytes | None:
+        with self._lock:
+            data = self._kept.get(key)
+            if data is not None:
+                self._kept.move_to_end(key)
+            return data
+
+    def put(self, key: _Key, data: bytes) -> None:
+        with self._lock:
+            self._bytes += len(data) - len(self._kept.pop(key, b""))
+            self._kept[key] = data
+            while self._bytes > self._most:
+                self._bytes -= len(self._kept.popitem(last=False)[1])
 
 
 def _chained(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from review_ui.explore.studio import Studio
 from review_ui.sessions import Sessions
@@ -17,6 +18,9 @@ class ExploreDesk:
 
     Made by `open_explore_desk`, ended by `close`.
     """
+
+    purpose: ClassVar[str] = "Explore"
+    promise: ClassVar[str] = "Look into trained models; nothing that you do here changes them."
 
     name: str
     config: ReviewConfig

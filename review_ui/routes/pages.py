@@ -29,7 +29,12 @@ _templates = Jinja2Templates(
 def login(request: Request, house: HouseDep) -> Response:
     """Ask for a name, and for the token where one is needed."""
     return page(
-        request, "login.html.j2", dataset=house.name, needs_token=house.sessions.needs_token
+        request,
+        "login.html.j2",
+        dataset=house.name,
+        needs_token=house.sessions.needs_token,
+        purpose=house.purpose,
+        promise=house.promise,
     )
 
 

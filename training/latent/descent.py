@@ -172,12 +172,14 @@ def draw_w(sampler: Sampler, count: int, seed: int, phase: str) -> Tensor:
     """Draw w, (count, w_dim), of all classes alike."""
     G, classes = sampler.model.G, len(sampler.model.labels)
     draw = generator(_CPU, seed, 0, phase)
-    z = torch.randn(count, G.z_dim, generator=draw).to(sampler.device)
-    if not classes:
-        return torch.cat([G.mapping(part, None) for part in z.split(_MAPPED)])
-    labels = torch.randint(classes, (count,), generator=draw).to(sampler.device)
-    parts = zip(z.split(_MAPPED), labels.split(_MAPPED), strict=True)
-    return torch.cat([G.mapping(part, own) for part, own in parts])
+    z = torch.randn(count, G.z_dim, generator=draw)
+    labels = torch.randint(classes, (count,), generator=draw) if classes else None
+    found = []
+    for at in range(0, count, _MAPPED):
+        rows = slice(at, at + _MAPPED)
+        own = None if labels is None else labels[rows].to(sampler.device)
+        found.append(G.mapping(z[rows].to(sampler.device), own))
+    return torch.cat(found)
 
 
 class Work:

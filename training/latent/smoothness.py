@@ -22,6 +22,7 @@ from training.errors import SetupError
 from training.latent.draws import Truncation, draw_z
 from training.latent.layout import labelled, stack
 from training.latent.sampler import PLAIN, Pixels, Sampler
+from training.latent.walks import slerp
 from training.trained_on import Progress, silent
 
 _SHOWN: Final = 12  # pictures of a way on the sheet
@@ -98,7 +99,8 @@ def measure_smoothness(
     found, shown = [], []
     for path in range(paths):
         ends = draw_z([2 * (seed + path), 2 * (seed + path) + 1], sampler.model.G.z_dim)
-        zs = slerp(ends[0], ends[1], torch.linspace(0, 1, steps + 1))
+        start, end = (one.expand(steps + 1, -1) for one in ends)
+        zs = slerp(start, end, torch.linspace(0, 1, steps + 1))
         pictures = sampler.render(sampler.spread(sampler.map(zs, label), truncation))
         features = _features(encoder, pictures, sampler)
         found.append((features[1:] - features[:-1]).norm(dim=1).cpu().numpy())
@@ -108,29 +110,6 @@ def measure_smoothness(
     jumps = _jumps(lengths)
     measured = Smoothness(lengths, float(np.median(jumps)), float(jumps.max()), encoder.name)
     return measured, _sheet(measured, shown)
-
-
-def slerp(a: Tensor, b: Tensor, shares: Tensor) -> Tensor:
-    """Go from one latent to another on a great circle; lengths change evenly.
-
-    Parameters
-    ----------
-    a, b : Tensor of shape (d,)
-    shares : Tensor of shape (n,)
-        0 is `a`, 1 is `b`.
-
-    Returns
-    -------
-    Tensor of shape (n, d)
-    """
-    u, v = a / a.norm(), b / b.norm()
-    angle = torch.acos((u @ v).clamp(-1, 1))
-    t = shares[:, None]
-    if float(angle) < 1e-4:
-        return torch.lerp(a, b, t)
-    around = (torch.sin((1 - t) * angle) * u + torch.sin(t * angle) * v) / torch.sin(angle)
-    found: Tensor = around * torch.lerp(a.norm(), b.norm(), t)
-    return found
 
 
 def _jumps(steps: NDArray[np.float64]) -> NDArray[np.float64]:

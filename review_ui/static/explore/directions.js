@@ -28,7 +28,7 @@ export class Directions {
     const remembered = localStorage.getItem(SET_KEY);
     this.#set = this.#sets.find(({ name }) => name === remembered) ?? this.#sets[0] ?? null;
     if (this.#set) this.#menu = choice("Set of directions", this.#words(), this.#set.name, (name) => this.#turnTo(name));
-    this.node = el("section", { class: "fact explore-facts" }, el("h3", {}, "Directions", this.#clear), this.#menu?.node, this.#about, this.#list, this.#more);
+    this.node = el("section", { class: "fact explore-facts" }, el("h3", {}, "Directions", this.#clear), (model.problems ?? []).map((text) => el("p", { class: "problem", text })), this.#menu?.node, this.#about, this.#list, this.#more);
     this.#build();
   }
 

@@ -11,6 +11,7 @@ const EARLIER_PX = 48;
 // Screens beyond what is seen.
 const ABOVE = 0.5;
 const BELOW = 1;
+const AHEAD = 8; // of which there is only the height
 // Browsers lay nothing out far beyond this.
 const TALLEST_PX = 8_000_000;
 // What flies by in less is not asked for.
@@ -25,6 +26,7 @@ export class Tiles {
   #cursor;
   #tiles = new Map();
   #loading = null;
+  #isLaidOut = false;
   #columns = 1;
   #width = 1;
   #height = 1;
@@ -72,7 +74,8 @@ export class Tiles {
   goTo(start, at = start) {
     this.#start = start;
     this.#cursor = at;
-    this.#show(at);
+    if (this.#isLaidOut) this.#show(at);
+    else this.#layOut();
   }
 
   resize(size) {
@@ -127,8 +130,8 @@ export class Tiles {
   #layOut() {
     const room = this.node.clientWidth - 2 * PAD;
     if (room <= 0) return;
-    const isFirst = this.#tiles.size === 0;
-    const first = isFirst ? this.#cursor : this.first;
+    const first = this.#isLaidOut ? this.first : this.#cursor;
+    this.#isLaidOut = true;
     const { width, height } = this.#source;
     const wanted = (HEIGHTS[this.#size] * width) / height;
     this.#columns = Math.max(1, Math.round((room + GAP) / (wanted + GAP)));
@@ -140,7 +143,7 @@ export class Tiles {
 
   #show(seed) {
     this.#grow(this.#topOf(seed) + this.node.clientHeight);
-    this.node.scrollTop = seed - this.#start < this.#columns ? 0 : this.#topOf(seed) - PAD;
+    this.node.scrollTop = seed - this.#start < this.#columns ? 0 : this.#topOf(seed) - GAP;
     this.#draw();
   }
 
@@ -152,7 +155,7 @@ export class Tiles {
   }
 
   #grow(bottom) {
-    const wanted = Math.ceil(bottom + 2 * this.node.clientHeight);
+    const wanted = Math.ceil(bottom + AHEAD * this.node.clientHeight);
     if (wanted > this.#space.offsetHeight) this.#space.style.height = `${wanted}px`;
   }
 
@@ -193,7 +196,7 @@ export class Tiles {
 
   /** Have a place for each picture near to what is seen. */
   #arrange() {
-    if (!this.node.clientHeight) return;
+    if (!this.#isLaidOut) return;
     this.#grow(this.node.scrollTop + this.node.clientHeight);
     const { from, seen, end } = this.#rows();
     const [first, last] = [this.#start + from * this.#columns, this.#start + end * this.#columns];

@@ -5,17 +5,50 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Iterator
+import shutil
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from playwright.sync_api import Locator, Page, Route, expect
+import torch
+from playwright.sync_api import Locator, Page, Request, Route, expect
 
+from flows.explore.studio import ModelStudio
+from review_ui.explore.app import create_explorer
+from review_ui.explore.desk import open_explore_desk
+from review_ui.serve import known_hosts
+from review_ui.settings import ReviewConfig
+from review_ui.store.database import open_database
 from tests.review_ui.browser import Windows
-from tests.review_ui.explore.conftest import Explorer
+from tests.review_ui.explore.conftest import Explorer, configured
+from tests.review_ui.site import served_app
 
+PHONE: dict[str, Any] = {
+    "viewport": {"width": 360, "height": 740},
+    "has_touch": True,
+    "is_mobile": True,
+}
 PICTURES = re.compile(r"/picture\?")
+URGENT = re.compile(r"/picture\?.*rush=true")
+"""What somebody waits for; not what is made ahead."""
+
+_WAITS = 15.0  # seconds
+
+
+@contextlib.contextmanager
+def serving(models: Path, folder: Path, *runs: str) -> Iterator[Explorer]:
+    """Serve copies of runs from a folder, for several tests that leave them as they are."""
+    for run in runs:
+        shutil.copytree(models / run, folder / "data" / "models" / run)
+    config = ReviewConfig.model_validate({"port": 0})
+    studio = ModelStudio(configured(folder), torch.device("cpu"))
+    database = open_database(f"sqlite:///{folder}/review.sqlite")
+    desk = open_explore_desk("boots", config, database, studio)
+    with served_app(create_explorer(desk, known_hosts(config))) as address:
+        yield Explorer(address, folder / "data" / "models", studio)
 
 
 @dataclass
@@ -88,6 +121,13 @@ class Screen:
             [list(values), let_go],
         )
 
+    def until(self, condition: Callable[[], Any]) -> None:
+        """Wait for something that only this process knows of."""
+        end = time.monotonic() + _WAITS
+        while not condition():
+            assert time.monotonic() < end, "it did not come"
+            self.page.wait_for_timeout(10)  # events of the page arrive meanwhile
+
     def said(self, text: str | re.Pattern[str]) -> None:
         """Wait until a reader of screens has been told something."""
         expect(self.page.locator("#announcer")).to_have_text(text)
@@ -100,6 +140,7 @@ class Held:
     routes: list[Route] = field(default_factory=list)
     given_up: list[str] = field(default_factory=list)
     most: int = 0
+    is_over: bool = False
 
     @property
     def waiting(self) -> list[Route]:
@@ -114,21 +155,30 @@ class Held:
 
 
 @contextlib.contextmanager
-def holding(page: Page) -> Iterator[Held]:
+def holding(page: Page, which: re.Pattern[str] = PICTURES) -> Iterator[Held]:
     """Hold requests for pictures until they are let go, or the body ends."""
     held = Held()
 
     def hold(route: Route) -> None:
+        if held.is_over:
+            return route.continue_()
         held.routes.append(route)
         held.most = max(held.most, len(held.waiting))
+        return None
 
-    page.on("requestfailed", lambda request: held.given_up.append(request.url))
-    page.route(PICTURES, hold)
+    def failed(request: Request) -> None:
+        if which.search(request.url):
+            held.given_up.append(request.url)
+
+    page.on("requestfailed", failed)
+    page.route(which, hold)
     try:
         yield held
     finally:
-        page.unroute(PICTURES)
+        held.is_over = True
         held.let_go()
+        page.unroute(which)
+        page.remove_listener("requestfailed", failed)
 
 
 def place(view: str, run: str = "plain", snapshot: str = "", **params: Any) -> str:

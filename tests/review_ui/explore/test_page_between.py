@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.review_ui.browser import Windows
-from tests.review_ui.explore.conftest import Explorer, Open
-from tests.review_ui.explore.pages import Screen, enter, holding, place
+from tests.review_ui.explore.conftest import Explorer
+from tests.review_ui.explore.pages import URGENT, Screen, enter, holding, place, serving
 
 ENDS = {"look": {"seed": 1, "psi": 0.7}, "other": {"seed": 2, "psi": 0.7}}
 
 
-@pytest.fixture
-def explorer(open_explorer: Open) -> Explorer:
-    return open_explorer(runs=("plain",))
+@pytest.fixture(scope="module")
+def explorer(trained_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Explorer]:
+    with serving(trained_models, tmp_path_factory.mktemp("served"), "plain") as explorer:
+        yield explorer
 
 
 @pytest.fixture
@@ -43,11 +46,10 @@ def test_the_ends_are_the_two_pictures_and_between_is_another(
 
 
 def test_playing_asks_for_the_next_picture_when_the_last_has_come(screen: Screen) -> None:
-    with holding(screen.page) as held:
+    with holding(screen.page, URGENT) as held:
         screen.press(" ")
         for _ in range(4):
-            while not held.routes:
-                screen.page.wait_for_timeout(10)
+            screen.until(lambda: held.routes)
             assert len(held.waiting) == 1
             held.let_go()
         screen.press(" ")

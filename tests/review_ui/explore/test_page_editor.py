@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from PIL import Image
 from playwright.sync_api import Page, Route, expect
 
 from tests.review_ui.browser import Windows
-from tests.review_ui.explore.conftest import Explorer, Open
-from tests.review_ui.explore.pages import PICTURES, Screen, enter, holding, place
+from tests.review_ui.explore.conftest import Explorer
+from tests.review_ui.explore.pages import PICTURES, URGENT, Screen, enter, holding, place, serving
 
 LOOK = {"look": {"seed": 5, "psi": 0.7}}
 
 
-@pytest.fixture
-def explorer(open_explorer: Open) -> Explorer:
-    return open_explorer(runs=("plain",))
+@pytest.fixture(scope="module")
+def explorer(trained_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Explorer]:
+    with serving(trained_models, tmp_path_factory.mktemp("served"), "plain") as explorer:
+        yield explorer
 
 
 @pytest.fixture
@@ -52,19 +55,15 @@ def test_a_slider_gives_another_picture(screen: Screen) -> None:
 
 def test_one_picture_is_under_way_and_stale_ones_are_given_up(screen: Screen) -> None:
     before = screen.sees()
-    with holding(screen.page) as held:
+    with holding(screen.page, URGENT) as held:
         screen.slide("psi", *(n / 100 for n in range(20, 60)), let_go=False)
-        while not held.routes:
-            screen.page.wait_for_timeout(10)
+        screen.until(lambda: held.routes)
         assert len(held.waiting) == 1
         assert screen.sees() == before  # the old one stays
-        screen.slide("psi", 0.2)
-        while not held.given_up:
-            screen.page.wait_for_timeout(10)
-        assert len(held.waiting) == 1
-        assert "psi%22%3A0.2" in held.waiting[0].request.url
-        assert held.most <= 2
-    expect(screen.page).to_have_url(re.compile(r"psi%22%3A0\.2"))
+        screen.slide("psi", 0.1)
+        screen.until(lambda: len(held.given_up) == 1 and len(held.routes) == 2)
+        assert "psi%22%3A0.1" in held.waiting[0].request.url
+    expect(screen.page).to_have_url(re.compile(r"psi%22%3A0\.1"))
     screen.settled()
     assert screen.sees() != before
 

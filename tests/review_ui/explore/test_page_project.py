@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import expect
+from playwright.sync_api import FilePayload, expect
 
 import flows.explore.projecting
 from tests.review_ui.browser import Windows
@@ -35,8 +35,8 @@ def a_png(seed: int) -> bytes:
 
 
 def test_a_picture_is_projected_and_edited(screen: Screen) -> None:
-    file = {"name": "my shoe.png", "mimeType": "image/png", "buffer": a_png(1)}
-    screen.page.set_input_files("input[type=file]", [file])  # type: ignore[list-item]
+    file: FilePayload = {"name": "my shoe.png", "mimeType": "image/png", "buffer": a_png(1)}
+    screen.page.set_input_files("input[type=file]", [file])
     done = screen.page.locator(".projection[data-state=done]")
     expect(done).to_be_visible()
     expect(done.locator("img")).to_have_count(3)
@@ -74,7 +74,7 @@ def drop(screen: Screen, event: str, data: bytes, name: str) -> None:
 @pytest.mark.parametrize("event", ["drop", "paste"])
 def test_a_picture_is_dropped_or_pasted(screen: Screen, event: str) -> None:
     drop(screen, event, a_png(2), "dropped.png")
-    expect(screen.page.locator(".projection[data-state=done]")).to_be_visible()
+    expect(screen.page.locator(".projection h3")).to_contain_text("dropped")
 
 
 def test_what_is_no_picture_is_told(screen: Screen, windows: Windows) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 from playwright.sync_api import expect
 
 from tests.review_ui.browser import Windows, axe
 from tests.review_ui.explore.conftest import Open
-from tests.review_ui.explore.pages import Screen, enter
+from tests.review_ui.explore.pages import PHONE, Screen, enter
 
 SHOWN = ".explore-pane"
 
@@ -42,14 +43,14 @@ def test_each_is_another_one_and_can_be_looked_into(windows: Windows, open_explo
 def test_it_works_360_pixels_wide_and_axe_finds_nothing(
     windows: Windows, open_explorer: Open
 ) -> None:
-    how = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
-    screen = enter(windows, open_explorer(runs=("plain",)), path="random", **how)
+    screen = enter(windows, open_explorer(runs=("plain",)), path="random", **PHONE)
     wide: int = screen.page.evaluate(
         "() => document.scrollingElement.scrollWidth - document.documentElement.clientWidth"
     )
     assert wide <= 0
-    for scheme in ("light", "dark"):
-        screen.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    schemes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+    for scheme in schemes:
+        screen.page.emulate_media(color_scheme=scheme)
         assert axe(screen.page) == []
 
 

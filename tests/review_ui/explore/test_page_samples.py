@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.review_ui.browser import Windows
 from tests.review_ui.explore.conftest import Explorer, Open
-from tests.review_ui.explore.pages import Screen, enter, holding, place, ready
+from tests.review_ui.explore.pages import Screen, enter, holding, place, ready, serving
 
 
-@pytest.fixture
-def explorer(open_explorer: Open) -> Explorer:
-    return open_explorer()
+@pytest.fixture(scope="module")
+def explorer(trained_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Explorer]:
+    with serving(trained_models, tmp_path_factory.mktemp("served"), "plain", "classes") as explorer:
+        yield explorer
 
 
 @pytest.fixture
@@ -41,10 +44,10 @@ def scroll(screen: Screen, by: int) -> None:
 
 def test_samples_go_on_without_end_and_the_page_stays_small(screen: Screen) -> None:
     count = screen.page.locator(".tile").count()
-    for _ in range(60):
-        scroll(screen, 1_200)
+    for _ in range(15):
+        scroll(screen, 4_000)
         screen.page.evaluate("() => new Promise(requestAnimationFrame)")
-    assert first_in_sight(screen) > 3_000
+    assert first_in_sight(screen) > 2_000
     screen.all_there()
     assert screen.page.locator(".tile").count() <= 2 * count
 
@@ -52,15 +55,10 @@ def test_samples_go_on_without_end_and_the_page_stays_small(screen: Screen) -> N
 def test_what_has_left_the_screen_is_given_up(screen: Screen) -> None:
     with holding(screen.page) as held:
         scroll(screen, 20_000)
-        screen.page.wait_for_timeout(0)
-        expect(screen.page.locator(".tile:not([data-shown])").first).to_be_attached()
-        screen.page.wait_for_function("() => true")
-        while not held.routes:
-            screen.page.wait_for_timeout(10)
+        screen.until(lambda: held.routes)
         passed = {route.request.url for route in held.routes}
         scroll(screen, 40_000)
-        while not passed <= set(held.given_up):
-            screen.page.wait_for_timeout(10)
+        screen.until(lambda: passed <= set(held.given_up))
     screen.all_there()
 
 
@@ -81,8 +79,7 @@ def test_psi_changes_all_pictures_and_the_old_ones_stay_meanwhile(screen: Screen
     before = screen.sees(".tile[data-seed='3'] canvas")
     with holding(screen.page) as held:
         screen.slide("psi", 0.5, 0.3, 0.2)
-        while not held.routes:
-            screen.page.wait_for_timeout(10)
+        screen.until(lambda: held.routes)
         assert screen.sees(".tile[data-seed='3'] canvas") == before
     expect(screen.tile(3)).to_have_attribute("data-shown", re.compile(r"psi%22%3A0\.2"))
     assert screen.sees(".tile[data-seed='3'] canvas") != before
@@ -107,7 +104,7 @@ def test_other_places_and_what_comes_before_them(screen: Screen) -> None:
 def test_classes_where_the_model_has_some(windows: Windows, explorer: Explorer) -> None:
     screen = enter(windows, explorer, place("grid", "classes", seed=0, psi=1))
     screen.all_there()
-    menu = screen.page.get_by_label("Class")
+    menu = screen.page.get_by_label("Class", exact=True)
     expect(menu.locator("option").first).to_have_text("any")
     before = screen.sees(".tile[data-seed='0'] canvas"), screen.sees(".tile[data-seed='1'] canvas")
     seen = set()
@@ -143,9 +140,9 @@ def test_runs_and_snapshots_are_chosen_and_said_in_the_address(screen: Screen) -
     expect(screen.page).to_have_url(re.compile(f"plain/{older}"))
     expect(screen.tile(0)).to_have_attribute("data-shown", re.compile(f"/plain/{older}/"))
     assert screen.sees(".tile[data-seed='0'] canvas") != before
-    screen.page.get_by_label("Run").select_option("classes")
+    screen.page.get_by_label("Run", exact=True).select_option("classes")
     expect(screen.page).to_have_url(re.compile("grid/classes/kimg"))
-    expect(screen.page.get_by_label("Class")).to_be_visible()
+    expect(screen.page.get_by_label("Class", exact=True)).to_be_visible()
 
 
 def test_a_snapshot_that_is_gone_is_told_with_the_way_out(
@@ -166,10 +163,11 @@ def test_without_a_run_it_says_how_to_train_one(windows: Windows, open_explorer:
 def test_who_is_logged_out_logs_in_and_is_back(windows: Windows, explorer: Explorer) -> None:
     windows.expected.append("401")
     screen = enter(windows, explorer, place("grid", seed=70, psi=0.5))
+    screen.all_there()
     screen.page.context.clear_cookies()
-    screen.page.get_by_role("button", name="Another place").click()
+    screen.press("r")
     expect(screen.page).to_have_url(re.compile("/login#/grid/plain"))
     screen.page.fill("input[name=name]", "ann")
     screen.page.get_by_role("button", name="Start").click()
     ready(screen)
-    expect(screen.page.get_by_label("Run")).to_have_value("plain")
+    expect(screen.page.get_by_label("Run", exact=True)).to_have_value("plain")

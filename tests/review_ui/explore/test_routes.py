@@ -38,7 +38,8 @@ def picture(client: Client, look: Any, run: str = "plain", **query: Any) -> Answ
 def pixels(answer: Answer) -> np.ndarray[Any, Any]:
     assert answer.status == 200, answer.body
     with Image.open(io.BytesIO(answer.body)) as image:
-        return np.asarray(image.convert("RGB")).astype(int)
+        found: np.ndarray[Any, Any] = np.asarray(image.convert("RGB")).astype(int)
+    return found
 
 
 def upload(client: Client, data: bytes, name: str = "mine.png", **headers: str) -> Answer:
@@ -243,7 +244,9 @@ def test_a_projection_is_ended(open_explorer: Open, monkeypatch: pytest.MonkeyPa
     client = open_explorer(runs=("plain",)).client("Ada")
     name = upload(client, a_png()).json["name"]
     second = upload(client, a_png(1)).json["name"]
-    ended(client, name, "working")
+    under_way = ended(client, name, "working")
+    assert pixels(client.get(under_way["target"])).shape == (16, 12, 3)
+    assert under_way["end"] is None
     for one in (second, name):
         assert client.ask("DELETE", f"/api/explore/projections/plain/{one}").status == 204
     end = time.monotonic() + 60

@@ -62,7 +62,7 @@ def test_every_level_has_the_same_say(sampler: Sampler) -> None:
     picture = as_known(sampler.render(sampler.ws([1])), model)
     sizes = [level.shape[1:] for level in levels_of(model.D, picture)]
     features = JudgedPerceiver(model)(picture)[0]
-    parts = features.split([size.numel() for size in sizes] + [picture[0].numel()])
+    parts = torch.split(features, [size.numel() for size in sizes] + [picture[0].numel()])
     # Of length 1 at each place, but where nothing is active.
     shares = [float(part.square().sum()) for part in parts[:-1]]
     assert shares == pytest.approx([1 / len(sizes)] * len(sizes), rel=0.01)

@@ -17,7 +17,8 @@ from training.latent.sampler import Pixels, Sampler
 from training.models import load_snapshot
 
 SHORT = Descent(steps=12, candidates=20)
-SEEDS = (1001, 1002, 1003)
+ALL = Descent("w+", steps=8, candidates=20, noise=True)
+SEEDS = (1001, 1002, 1003)  # of pictures, one of which is beyond white in many places
 
 
 class KilledError(Exception):
@@ -36,7 +37,7 @@ def targets(sampler: Sampler) -> Pixels:
 
 @pytest.fixture(scope="module")
 def found(sampler: Sampler, targets: Pixels) -> Projected:
-    return project(sampler, targets, Descent(steps=150, candidates=50))
+    return project(sampler, targets, Descent(steps=120, candidates=300))
 
 
 def apart(pixels: Pixels, others: Pixels) -> float:
@@ -57,7 +58,14 @@ def test_a_generated_picture_comes_back(
     ends, starts = sampler.render(found.ws), sampler.render(found.start_ws)
     for row in range(len(SEEDS)):
         assert apart(ends[row], targets[row]) < 0.5 * apart(starts[row], targets[row])
-    assert apart(ends, targets) < 6
+    assert apart(ends, targets) < 3
+
+
+def test_what_a_picture_cuts_off_is_no_hindrance(targets: Pixels, found: Projected) -> None:
+    """Networks go beyond white and black; files do not."""
+    cut_off = np.isin(targets, (0, 255)).mean((1, 2, 3))
+    assert float(cut_off.max()) > 0.02
+    assert float(found.end[int(cut_off.argmax())]) < 0.02
 
 
 def test_distances_are_those_of_the_pictures(
@@ -67,22 +75,22 @@ def test_distances_are_those_of_the_pictures(
     wanted = see(as_known(targets, sampler.model))
     fixed = sampler.noises("fixed", SEEDS)
     for ws, said in ((found.ws, found.end), (found.start_ws, found.start)):
-        images = sampler.model.G.synthesis(ws, fixed)
+        images = sampler.model.G.synthesis(ws, fixed).clamp(-1, 1)
         assert torch.allclose(distances(see(images), wanted), said, rtol=1e-3, atol=1e-6)
     assert torch.equal(found.end, found.end_fixed)
-    assert found.curve.shape == (3, 150)
+    assert found.curve.shape == (3, 120)
     assert bool(found.curve.isfinite().all())
 
 
 def test_w_is_one_for_all_layers_and_w_plus_comes_nearer(sampler: Sampler, targets: Pixels) -> None:
     noise = np.random.default_rng(5).integers(0, 256, targets.shape, np.uint8)
     wanted = np.concatenate([targets[:1], noise[:1]])
-    how = Descent(steps=40, candidates=20)
+    how = Descent(steps=25, candidates=20)
     in_w = project(sampler, wanted, how)
     assert torch.equal(in_w.ws, in_w.ws[:, :1].expand_as(in_w.ws))
-    in_plus = project(sampler, wanted, Descent("w+", steps=40, candidates=20))
-    assert in_plus.curve.shape == (2, 80)
-    assert torch.equal(in_plus.curve[:, :40], in_w.curve)
+    in_plus = project(sampler, wanted, Descent("w+", steps=25, candidates=20))
+    assert in_plus.curve.shape == (2, 50)
+    assert torch.equal(in_plus.curve[:, :25], in_w.curve)
     assert (in_plus.end <= in_w.end).all()
     assert float(in_plus.end[1]) < 0.98 * float(in_w.end[1])
     assert not torch.equal(in_plus.ws[1], in_plus.ws[1, :1].expand_as(in_plus.ws[1]))
@@ -109,7 +117,7 @@ def test_seeds_draw_other_noise_and_equal_ones_the_same(sampler: Sampler, target
 def test_several_at_once_are_as_one_at_a_time(
     sampler: Sampler, targets: Pixels, noise: bool
 ) -> None:
-    how = Descent("w+", steps=8, candidates=20, noise=noise)
+    how = Descent("w+", steps=5, candidates=20, noise=noise)
     together = project(sampler, targets, how)
     for row in (0, 2):
         alone = project(sampler, targets[row : row + 1], how)
@@ -129,12 +137,15 @@ def test_more_pictures_than_a_batch_go_in_parts(trained: Trained, targets: Pixel
     assert ("candidates", 40, 40) in told
 
 
-@pytest.mark.parametrize("dies_at", [3, 7, 12, 15, 24])
+@pytest.fixture(scope="module")
+def undisturbed(sampler: Sampler, targets: Pixels) -> Projected:
+    return project(sampler, targets, ALL)
+
+
+@pytest.mark.parametrize("dies_at", [2, 5, 8, 10, 16])
 def test_what_was_killed_goes_on_and_ends_the_same(
-    sampler: Sampler, targets: Pixels, tmp_path: Path, dies_at: int
+    sampler: Sampler, targets: Pixels, undisturbed: Projected, tmp_path: Path, dies_at: int
 ) -> None:
-    how = Descent("w+", steps=12, candidates=20, noise=True)
-    undisturbed = project(sampler, targets, how)
     told: list[int] = []
 
     def dies(what: str, done: int, total: int) -> None:
@@ -145,10 +156,10 @@ def test_what_was_killed_goes_on_and_ends_the_same(
         told.append(done if what == "projection" else -1)
 
     with pytest.raises(KilledError):
-        project(sampler, targets, how, progress=dies, state=tmp_path, save_every=5)
-    resumed = project(sampler, targets, how, progress=tell, state=tmp_path, save_every=5)
-    saved = (dies_at - 1) // 5 * 5
-    assert [done for done in told if done > 0] == list(range(saved + 1, 25))
+        project(sampler, targets, ALL, progress=dies, state=tmp_path, save_every=3)
+    resumed = project(sampler, targets, ALL, progress=tell, state=tmp_path, save_every=3)
+    saved = (dies_at - 1) // 3 * 3
+    assert [done for done in told if done > 0] == list(range(saved + 1, 17))
     assert (-1 in told) == (saved == 0)
     for name in ("ws", "start_ws", "curve", "start", "end", "end_fixed"):
         assert torch.equal(getattr(resumed, name), getattr(undisturbed, name)), name
@@ -191,7 +202,7 @@ def test_it_stops_when_asked_and_goes_on_later(
 def test_a_model_with_classes_projects_as_well(trained: Trained) -> None:
     sampler = Sampler(load_snapshot(trained.conditional), batch=2)
     wanted = sampler.render(sampler.ws([7], label=1))
-    found = project(sampler, wanted, Descent(steps=100, candidates=20))
+    found = project(sampler, wanted, Descent(steps=60, candidates=20))
     assert float(found.end) < 0.3 * float(found.start)
 
 

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -10,7 +8,7 @@ from torch import Tensor
 from tests.training.conftest import Trained
 from training.errors import SetupError
 from training.latent.sampler import Sampler
-from training.latent.smoothness import measure_smoothness, slerp
+from training.latent.smoothness import measure_smoothness
 from training.models import load_snapshot
 
 
@@ -46,15 +44,3 @@ def test_a_collapsed_model_jumps(sampler: Sampler) -> None:
 def test_ways_that_nobody_can_go_are_refused(sampler: Sampler) -> None:
     with pytest.raises(SetupError, match="`paths` must be at least 1 and `steps` 2"):
         measure_smoothness(sampler, paths=0)
-
-
-def test_a_great_circle_keeps_the_length_and_goes_evenly() -> None:
-    a, b = torch.tensor([2.0, 0.0, 0.0]), torch.tensor([0.0, 2.0, 0.0])
-    way = slerp(a, b, torch.linspace(0, 1, 5))
-    assert torch.allclose(way[0], a, atol=1e-6)
-    assert torch.allclose(way[-1], b, atol=1e-6)
-    assert torch.allclose(way.norm(dim=1), torch.full((5,), 2.0), atol=1e-6)
-    steps = (way[1:] - way[:-1]).norm(dim=1)
-    assert torch.allclose(steps, steps[0].expand(4), atol=1e-5)
-    assert float(slerp(a, a, torch.tensor([0.5])).norm()) == pytest.approx(2.0)
-    assert math.isfinite(float(slerp(a, -a, torch.tensor([0.3])).sum()))
