@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,7 @@ def neighbours(
     count: int = _ROWS,
     k: int = 5,
     psi: float = 1.0,
+    label: int | None = None,
     seed: int = 0,
     batch: int = 32,
     device: torch.device | str = "cpu",
@@ -75,6 +77,8 @@ def neighbours(
         Neighbours of each, at most.
     psi, seed, batch
         See `training.evaluate.measure_generator`.
+    label
+        Class of the generated pictures; None: as often as among the real ones.
     progress
         Told of "real".
 
@@ -94,6 +98,9 @@ def neighbours(
         batch=batch,
         device=device,
     )
+    if label is not None:
+        only = [float(number == label) for number in range(len(model.labels))]
+        fake = dataclasses.replace(fake, classes=only)
     samples = torch.cat(list(fake(count)))
     found = nearest(
         samples,

@@ -114,10 +114,20 @@ def nearest(
     )
 
 
-def median_nearest(features: Tensor, compared: int = 1000) -> float:
-    """Give the median distance of the first `compared` of points (n, d) to their nearest other."""
-    among = _Among(features, compared)
-    among.add(features)
+def median_nearest(parts: Iterable[Tensor], compared: int = 1000) -> float:
+    """Give the median distance of the first `compared` points to their nearest other, of all.
+
+    Parameters
+    ----------
+    parts
+        At least one, of points (n, d), together at least two.
+    compared
+    """
+    among: _Among | None = None
+    for part in parts:
+        among = _Among(part, compared) if among is None else among
+        among.add(part)
+    assert among is not None
     return among.median()
 
 

@@ -19,7 +19,7 @@ from review_ui.explore.told import (
     RunTold,
     SnapshotTold,
 )
-from training.latent.directions import Direction, DirectionSet
+from training.latent.directions import Direction, DirectionSet, list_sets, set_path
 from training.runs import snapshots
 from training.runs.record import RunRecord, is_alive
 from training.runs.states import STATE_FILE
@@ -83,18 +83,20 @@ def find_snapshot(run: Path, name: str) -> str:
     return name
 
 
-def key_of(snapshot: Path) -> str:
-    """Give a key that is another one for other contents."""
-    file = snapshot / STATE_FILE
+def key_of(run: Path, snapshot: str) -> str:
+    """Give a key that is another one for other weights, and for other directions."""
+    file = run / "snapshots" / snapshot / STATE_FILE
     try:
-        return _key(file, file.stat().st_mtime_ns)
+        weights = _digest(file, file.stat().st_mtime_ns)
+        sets = [(name, set_path(run, name).stat().st_mtime_ns) for name in list_sets(run)]
     except OSError:  # pruned meanwhile, or being replaced
         return ""
+    return hashlib.sha256(f"{weights} {sets}".encode()).hexdigest()[:16]
 
 
 @lru_cache(maxsize=4096)
-def _key(file: Path, _changed: int) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+def _digest(file: Path, _changed: int) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _run(record: RunRecord) -> RunTold:
@@ -110,7 +112,7 @@ def _run(record: RunRecord) -> RunTold:
             SnapshotTold(
                 name=name,
                 kimg=float(name.removeprefix("kimg-")),
-                key=key_of(folder / name),
+                key=key_of(record.path, name),
             )
             for name in reversed(snapshots.names(folder))
         ),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from flows.explore.lately import Lately
 from training.errors import SetupError
 from training.latent.batcher import Bench
 from training.latent.directions import DirectionSet, list_sets, open_set
@@ -22,7 +21,7 @@ from training.latent.sampler import Sampler
 from training.latent.sefa import sefa
 from training.models import Model, load_snapshot
 
-_KEPT: Final = 2  # models; each holds a generator and a discriminator
+_KEPT: Final = 4  # models; each holds a generator and a discriminator
 _AT_ONCE: Final = 256  # ws
 _SAMPLES: Final = 4096  # of w, for sets that nobody has saved: about a second
 
@@ -64,11 +63,10 @@ class Models:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._loaded: OrderedDict[tuple[Path, str, str], Loaded] = OrderedDict()
-        self._lock = threading.Lock()
+        self._loaded: Lately[tuple[Path, str, str], Loaded] = Lately(_KEPT)
 
     def get(self, run: Path, snapshot: str, key: str) -> Loaded:
-        """Give a snapshot, loaded.
+        """Give a snapshot, loaded; what is loaded already does not wait for others.
 
         Parameters
         ----------
@@ -85,13 +83,7 @@ class Models:
             If there is none of that name, or it is damaged.
         """
         wanted = run, snapshot, key
-        with self._lock:  # two that want the same one load it once
-            found = self._loaded.get(wanted) or self._load(run, snapshot, key)
-            self._loaded[wanted] = found
-            self._loaded.move_to_end(wanted)
-            while len(self._loaded) > _KEPT:
-                self._loaded.popitem(last=False)
-            return found
+        return self._loaded.get(wanted, lambda: self._load(run, snapshot, key))
 
     def _load(self, run: Path, snapshot: str, key: str) -> Loaded:
         model = load_snapshot(run, snapshot, device=self._device)

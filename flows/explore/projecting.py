@@ -96,9 +96,9 @@ class Projecting:
             if sum(job.state != "failed" for job in self._jobs) >= WAITING:
                 raise BusyError(f"{WAITING} pictures are being projected; wait for one of them")
             job = _Job(run, snapshot, called, target)
-            failed = [known for known in self._jobs if known.state == "failed"][-_FAILED:]
-            at_work = [known for known in self._jobs if known.state != "failed"]
-            self._jobs = [*failed, *at_work, job]
+            others = [one for one in self._jobs if one is not known]
+            failed = [one for one in others if one.state == "failed"][-_FAILED:]
+            self._jobs = [*failed, *(one for one in others if one.state != "failed"), job]
             self._changed.notify()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="projecting", daemon=True)

@@ -17,6 +17,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from flows.explore.catalogue import find_run, find_snapshot, key_of, model_told, models_told
+from flows.explore.lately import Lately
 from flows.explore.models import Loaded, Models
 from flows.explore.projecting import Projecting
 from flows.settings import DatasetConfig
@@ -37,7 +38,6 @@ from training.latent.encode import encode
 from training.latent.looks import Between
 from training.latent.nearby import RealPictures
 from training.latent.sampler import Pixels
-from training.runs import snapshots
 from training.trained_on import open_run
 
 _THUMB: Final = 320  # px that the longer side of a small picture has at most
@@ -57,17 +57,21 @@ class ModelStudio:
     ----------
     config : DatasetConfig
     device : torch.device
+
+    Attributes
+    ----------
+    batcher : Batcher
+        Makes the pictures.
     """
 
     def __init__(self, config: DatasetConfig, device: torch.device) -> None:
         self._config, self._device = config, device
         self._models = Models(device)
-        self._batcher = Batcher()
+        self.batcher = Batcher()
         self._encoders = ThreadPoolExecutor(usable_processors(), "encode")
         self._known = _Encoded(_KEPT_BYTES)
-        self._reals: OrderedDict[Path, RealPictures] = OrderedDict()
+        self._reals: Lately[Path, RealPictures] = Lately(_REALS, _is_at_rest, RealPictures.close)
         self._projecting = Projecting(self._loaded)
-        self._lock = threading.Lock()
 
     def models(self) -> ModelsTold:
         """Tell what can be looked into."""
@@ -88,7 +92,7 @@ class ModelStudio:
             ready = self._at_hand(key)
             if ready is not None:
                 return ready
-            made = self._batcher.submit(loaded.bench, wanted, urgent=rush)
+            made = self.batcher.submit(loaded.bench, wanted, urgent=rush)
         return _chained(
             made, self._encoders, lambda pixels: self._encoded(key, loaded, wanted, pixels, form)
         )
@@ -100,7 +104,7 @@ class ModelStudio:
             reals = self._real_pictures(loaded.run)
             if not reals.is_ready and not reals.problem:
                 return NearestTold(state="working", done=reals.done, total=reals.total)
-            picture = self._batcher.submit(loaded.bench, wanted, urgent=True).result()
+            picture = self.batcher.submit(loaded.bench, wanted, urgent=True).result()
             near = reals.near(picture)
         found = zip(near.numbers, near.distances, strict=True)
         return NearestTold(
@@ -145,27 +149,20 @@ class ModelStudio:
     def close(self) -> None:
         """End what is under way."""
         self._projecting.close()
-        self._batcher.close()
+        self.batcher.close()
         self._encoders.shutdown(cancel_futures=True)
-        for reals in self._reals.values():
-            reals.close()
+        self._reals.clear()
 
     def _loaded(self, run: str, snapshot: str) -> Loaded:
         folder = find_run(self._config, run)
         name = find_snapshot(folder, snapshot)
-        return self._models.get(folder, name, key_of(folder / "snapshots" / name))
+        return self._models.get(folder, name, key_of(folder, name))
 
     def _real_pictures(self, run: Path) -> RealPictures:
-        with self._lock:
-            found = self._reals.get(run)
-            if found is None:
-                name = snapshots.names(run / "snapshots")[-1]
-                opened = open_run(run, source_of(self._config, run), snapshot=name)
-                found = self._reals[run] = RealPictures(opened)
-            self._reals.move_to_end(run)
-            while len(self._reals) > _REALS:
-                self._reals.popitem(last=False)[1].close()
-            return found
+        return self._reals.get(run, lambda: self._open_real_pictures(run))
+
+    def _open_real_pictures(self, run: Path) -> RealPictures:
+        return RealPictures(open_run(run, source_of(self._config, run)))
 
     def _at_hand(self, key: _Key) -> Future[bytes] | None:
         data = self._known.get(key)
@@ -190,6 +187,11 @@ class ModelStudio:
         data = _jpeg(pixels, _THUMB if form == "thumb" else None)
         self._known.put(key, data)
         return data
+
+
+def _is_at_rest(reals: RealPictures) -> bool:
+    """Tell whether nobody waits for them: else users of several runs would undo each other's."""
+    return reals.is_ready or bool(reals.problem)
 
 
 class _Encoded:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import ClassVar, Final
 
+from review_ui.errors import BusyError
 from review_ui.explore.studio import Studio
 from review_ui.sessions import Sessions
 from review_ui.settings import ReviewConfig
 from review_ui.store.database import Database
 from review_ui.store.writer import Writer
+
+_MOST_WAITING: Final = 100
+"""Pictures that one person waits for at a time; a page asks for a handful."""
 
 
 @dataclass(slots=True)
@@ -28,6 +35,26 @@ class ExploreDesk:
     studio: Studio
     writer: Writer
     database: Database
+    _waiting: Counter[str] = field(default_factory=Counter)
+
+    @contextmanager
+    def one_more(self, who: str) -> Iterator[None]:
+        """Count a picture that somebody waits for; for use in the event loop alone.
+
+        Raises
+        ------
+        BusyError
+            If they wait for as many as one person may.
+        """
+        if self._waiting[who] >= _MOST_WAITING:
+            raise BusyError(f"you wait for {_MOST_WAITING} pictures already; ask again in a moment")
+        self._waiting[who] += 1
+        try:
+            yield
+        finally:
+            self._waiting[who] -= 1
+            if not self._waiting[who]:
+                del self._waiting[who]
 
     def close(self) -> None:
         """End what is under way."""

@@ -23,7 +23,6 @@ router = APIRouter(tags=["explore"], responses=PROBLEMS)
 
 _NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 _FOR_GOOD: Final = "private, max-age=31536000, immutable"
-_LOOK_EVERY: Final = 0.05  # seconds: whether who asked is still there
 _GONE: Final = 499  # what servers say to nobody
 _PICTURE: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "the picture", "content": {"image/jpeg": {}, "image/png": {}}}
@@ -77,21 +76,25 @@ async def picture(
     look: LookQuery,
     request: Request,
     desk: DeskDep,
-    _session: SessionDep,
+    session: SessionDep,
     form: Form = "show",
     rush: bool = False,
     v: Annotated[str, Query(max_length=64, description="the snapshot's key")] = "",
 ) -> Response:
     """Make a picture; who goes away before its turn is not worked for."""
-    asked = await run_in_threadpool(desk.studio.picture, run, snapshot, look, form, rush=rush)
-    coming = asyncio.wrap_future(asked)
-    try:
-        while not (await asyncio.wait({coming}, timeout=_LOOK_EVERY))[0]:
-            if await request.is_disconnected():
+    with desk.one_more(session.name):
+        asked = await run_in_threadpool(desk.studio.picture, run, snapshot, look, form, rush=rush)
+        coming = asyncio.wrap_future(asked)
+        left = asyncio.ensure_future(_disconnected(request))
+        either: set[asyncio.Future[Any]] = {coming, left}
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if not coming.done():
                 return Response(status_code=_GONE)
-        data = coming.result()
-    finally:
-        coming.cancel()
+            data = coming.result()
+        finally:
+            coming.cancel()
+            left.cancel()
     headers = {"Cache-Control": _FOR_GOOD if v else "private, no-cache"}
     if form == "png":
         headers["Content-Disposition"] = f'attachment; filename="{run}-{snapshot}.png"'
@@ -169,6 +172,12 @@ def projection_picture(
 ) -> Response:
     """Give a picture of a projection: what was asked for, where it began, what was found."""
     return Response(desk.studio.projection_picture(run, name, which), media_type="image/png")
+
+
+async def _disconnected(request: Request) -> None:
+    """Wait until whoever asked has gone."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _shell(request: Request, desk: ExploreDesk, template: str, module: str) -> Response:

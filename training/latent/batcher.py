@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Final
+from weakref import WeakKeyDictionary
 
 import torch
 
@@ -24,7 +25,7 @@ _MOST: Final = 64  # pictures in a batch
 _SMOOTHING: Final = 0.3  # share of the last batch in what a picture is thought to take
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Bench:
     """A model that pictures are made with, and where the names in looks are looked up."""
 
@@ -61,7 +62,8 @@ class Batcher:
         self._orders: list[_Order] = []
         self._number = itertools.count()
         self._changed = threading.Condition()
-        self._seconds: dict[Bench, float] = {}  # a picture takes
+        # That a picture takes; models that nobody uses any more are not kept for it.
+        self._seconds: WeakKeyDictionary[Bench, float] = WeakKeyDictionary()
         self._is_closed = False
         self._thread = threading.Thread(target=self._run, name="pictures", daemon=True)
         self._thread.start()
@@ -91,6 +93,12 @@ class Batcher:
             self._changed.notify()
         return future
 
+    @property
+    def waiting(self) -> int:
+        """How many pictures wait that somebody still wants."""
+        with self._changed:
+            return sum(not order.future.cancelled() for order in self._orders)
+
     def close(self) -> None:
         """Make what is begun, cancel what waits, and end."""
         with self._changed:
@@ -103,9 +111,10 @@ class Batcher:
 
     def _run(self) -> None:
         while orders := self._take():
-            began = time.perf_counter()
-            _make(orders)
-            self._learn(orders[0].bench, (time.perf_counter() - began) / len(orders))
+            took = _make(orders)
+            if took is not None:
+                self._learn(orders[0].bench, took)
+            del orders  # or a model would be kept until the next one comes
 
     def _take(self) -> Sequence[_Order]:
         """Wait for orders; give the first, and those that can be made with it."""
@@ -141,14 +150,17 @@ class Batcher:
 
     def _learn(self, bench: Bench, took: float) -> None:
         before = self._seconds.get(bench, took)
-        self._seconds = {
-            **{known: s for known, s in self._seconds.items() if known is not bench},
-            bench: before + (took - before) * _SMOOTHING,
-        }
+        self._seconds[bench] = before + (took - before) * _SMOOTHING
 
 
-def _make(orders: Sequence[_Order]) -> None:
-    """Make pictures; an order that cannot be made fails alone."""
+def _make(orders: Sequence[_Order]) -> float | None:
+    """Make pictures; an order that cannot be made fails alone.
+
+    Returns
+    -------
+    float or None
+        Seconds that each took; None where none was made.
+    """
     bench = orders[0].bench
     alone = Sampler(bench.model, batch=1)
     composed = []
@@ -158,16 +170,17 @@ def _make(orders: Sequence[_Order]) -> None:
         except Exception as error:
             order.future.set_exception(error)
     if not composed:
-        return
+        return None
+    began = time.perf_counter()
     try:
         ws = torch.cat([ws for _, (ws, _) in composed])
-        noises = [
-            torch.cat(layer) for layer in zip(*(noises for _, (_, noises) in composed), strict=True)
-        ]
+        each = (noises for _, (_, noises) in composed)
+        noises = [torch.cat(layer) for layer in zip(*each, strict=True)]
         pixels = Sampler(bench.model, batch=len(composed)).render(ws, noises)
     except Exception as error:
         for order, _ in composed:
             order.future.set_exception(error)
-        return
+        return None
     for (order, _), picture in zip(composed, pixels, strict=True):
         order.future.set_result(picture)
+    return (time.perf_counter() - began) / len(composed)

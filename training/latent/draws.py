@@ -24,6 +24,7 @@ _CPU: Final = torch.device("cpu")
 _SMALLEST_LIMIT: Final = 0.1  # of z: below, nearly all numbers are drawn in vain
 _WILDEST: Final = 4.0  # |psi|: beyond, pictures are all noise
 MAX_SEED: Final = 2**63 - 1
+MOST_SEEDS: Final = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ def draw_noises(seeds: Sequence[int], sizes: Sequence[tuple[int, int]]) -> list[
     return [torch.stack([torch.randn(1, h, w, generator=draw) for draw in draws]) for h, w in sizes]
 
 
-def parse_seeds(text: str) -> list[int]:
+def parse_seeds(text: str) -> Sequence[int]:
     """Read seeds, `7`, `0-99` or `1,5,10-19`, in the order given.
 
     Raises
@@ -107,19 +108,19 @@ def parse_seeds(text: str) -> list[int]:
     SetupError
         If it is something else, or seeds are too large or too many.
     """
-    seeds: list[int] = []
-    for part in text.split(","):
-        first, dash, last = (end.strip() for end in part.partition("-"))
-        if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise SetupError(f"seeds must be like 0-99 or 1,5,10-19, got {text!r}")
-        start = int(first)
-        stop = int(last) if dash else start
-        if stop < start or stop > MAX_SEED:
-            raise SetupError(f"seeds must go up, to {MAX_SEED} at most, got {part.strip()!r}")
-        if stop - start >= _MOST:
-            raise SetupError(f"at most {_MOST:,} seeds at once, got {stop - start + 1:,}")
-        seeds += range(start, stop + 1)
-    return seeds
+    parts = [_range_of(part, text) for part in text.split(",")]
+    count = sum(map(len, parts))
+    if count > MOST_SEEDS:
+        raise SetupError(f"at most {MOST_SEEDS:,} seeds at once, got {count:,}")
+    return parts[0] if len(parts) == 1 else [seed for part in parts for seed in part]
 
 
-_MOST: Final = 10_000_000
+def _range_of(part: str, text: str) -> range:
+    first, dash, last = (end.strip() for end in part.partition("-"))
+    if not first.isdecimal() or (dash and not last.isdecimal()):
+        raise SetupError(f"seeds must be like 0-99 or 1,5,10-19, got {text[:80]!r}")
+    start = int(first)
+    stop = int(last) if dash else start
+    if stop < start or stop > MAX_SEED:
+        raise SetupError(f"seeds must go up, to {MAX_SEED} at most, got {part.strip()[:80]!r}")
+    return range(start, stop + 1)

@@ -21,6 +21,7 @@ from training.trained_on import Progress, silent
 NEAR: Final = 0.1
 """Share of the usual distance below which two samples are called the same."""
 
+_BY_DIFFERENCES: Final = "donot_use_mm_for_euclid_dist"
 _ROWS: Final = 512  # of the matrix of distances at a time
 _SHOWN: Final = 12  # pairs on the sheet
 _USUAL: Final = 4096  # samples whose median distance is taken, at most
@@ -37,7 +38,7 @@ class Twins:
     repeated : int
         Samples with another one nearer than `NEAR` × `usual`.
     usual : float
-        Median distance of two samples in features of `OwnEncoder`.
+        Median distance of two samples that differ, in features of `OwnEncoder`.
     pairs : tuple of (int, int, float)
         The nearest pairs, by their seeds, with distance / `usual`; nearest first.
     encoder : str
@@ -89,12 +90,16 @@ def _nearest(points: Tensor) -> tuple[Tensor, Tensor, float]:
     """Give each point's distance to its nearest other, which that is, and the usual distance."""
     distances, others = [], []
     for at in range(0, len(points), _ROWS):
-        apart = torch.cdist(points[at : at + _ROWS], points)
+        # By differences: by products, copies would be a little apart.
+        apart = torch.cdist(points[at : at + _ROWS], points, compute_mode=_BY_DIFFERENCES)
         apart[torch.arange(len(apart)), torch.arange(at, at + len(apart))] = torch.inf
         nearest = apart.min(dim=1)
         distances.append(nearest.values)
         others.append(nearest.indices)
-    return torch.cat(distances), torch.cat(others), float(torch.pdist(points[:_USUAL]).median())
+    among = torch.pdist(points[:_USUAL])
+    differing = among[among > 0]  # of many copies, most pairs have no distance at all
+    usual = float(differing.median()) if len(differing) else 0.0
+    return torch.cat(distances), torch.cat(others), usual
 
 
 def _pairs(distances: Tensor, others: Tensor) -> list[tuple[int, int, float]]:

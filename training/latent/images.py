@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import tarfile
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,7 +35,7 @@ class Wish:
     Attributes
     ----------
     seeds : sequence of int
-        Each once.
+        Each is made once.
     truncation : Truncation
     label : int or None
         See `Sampler.w`.
@@ -101,66 +102,80 @@ def write_images(
         If they cannot be written.
     """
     common = _common(sampler, wish)
-    _claim(folder, common)
-    seeds = list(dict.fromkeys(wish.seeds))
-    parts = [seeds[at : at + (wish.shard or 1)] for at in range(0, len(seeds), wish.shard or 1)]
-    paths = [folder / _name(number, part, wish) for number, part in enumerate(parts)]
-    missing = [(path, part) for path, part in zip(paths, parts, strict=True) if not path.exists()]
-    wanted = [seed for _, part in missing for seed in part]
-    with ExitStack() as stack:
-        files = _Files(wish, common, stack.enter_context(ThreadPoolExecutor(usable_processors())))
-        there = len(seeds) - len(wanted)
-        for done in files.write(sampler, missing):
-            progress("pictures", there + done, len(seeds))
-    return Written(folder, len(wanted), there, len(parts))
+    _claim(folder, {**common, **_form(wish)})
+    seeds = wish.seeds if isinstance(wish.seeds, range) else list(dict.fromkeys(wish.seeds))
+    with ThreadPoolExecutor(usable_processors()) as pool:
+        work = _Work(sampler, wish, common, folder, pool)
+        for _ in work.shards(seeds) if wish.shard else work.single(seeds):
+            progress("pictures", work.made + work.there, len(seeds))
+    return Written(folder, work.made, work.there, -(-len(seeds) // (wish.shard or 1)))
 
 
-class _Files:
-    """Encodes what is made, and puts it where it belongs."""
+class _Work:
+    """Has pictures made, encoded and put where they belong, a few batches at a time.
 
-    def __init__(self, wish: Wish, common: Mapping[str, Any], pool: ThreadPoolExecutor) -> None:
-        self._wish, self._common, self._pool = wish, common, pool
+    Attributes
+    ----------
+    made, there : int
+        Pictures that were made, and those that were there, so far.
+    """
 
-    def write(
-        self, sampler: Sampler, missing: Sequence[tuple[Path, Sequence[int]]]
-    ) -> Iterator[int]:
-        """Make and write; yield how many pictures are in files that are whole."""
-        if self._wish.shard is None:
-            yield from self._single(sampler, missing)
-        else:
-            yield from self._shards(sampler, missing)
+    def __init__(
+        self,
+        sampler: Sampler,
+        wish: Wish,
+        common: Mapping[str, Any],
+        folder: Path,
+        pool: ThreadPoolExecutor,
+    ) -> None:
+        self._sampler, self._wish, self._common = sampler, wish, common
+        self._folder, self._pool = folder, pool
+        self.made = self.there = 0
 
-    def _single(
-        self, sampler: Sampler, missing: Sequence[tuple[Path, Sequence[int]]]
-    ) -> Iterator[int]:
-        places = {part[0]: path for path, part in missing}
+    def single(self, seeds: Sequence[int]) -> Iterator[None]:
+        """Write a file for each seed; yield whenever one is there."""
         written: deque[Future[None]] = deque()
-        done = 0
-        for seed, encoded in self._encoded(sampler, places):
-            written.append(self._pool.submit(_put, places[seed], encoded))
-            while written and (written[0].done() or len(written) > _AHEAD * sampler.batch):
+        for seed, encoded in self._encoded(self._missing(seeds)):
+            written.append(self._pool.submit(_put, self._path(seed), encoded))
+            while written and (written[0].done() or len(written) > _AHEAD * self._sampler.batch):
                 written.popleft().result()
-                done += 1
-                yield done
+                self.made += 1
+                yield
         for one in written:
             one.result()
-            done += 1
-            yield done
+            self.made += 1
+            yield
 
-    def _shards(
-        self, sampler: Sampler, missing: Sequence[tuple[Path, Sequence[int]]]
-    ) -> Iterator[int]:
-        done = 0
-        stream = self._encoded(sampler, [seed for _, part in missing for seed in part])
+    def shards(self, seeds: Sequence[int]) -> Iterator[None]:
+        """Write a shard for each so many seeds; yield whenever a picture is in one."""
+        size = self._wish.shard
+        assert size is not None
+        starts = range(0, len(seeds), size)
+        parts = [
+            (self._folder / f"samples-{number:06d}.tar", seeds[start : start + size])
+            for number, start in enumerate(starts)
+        ]
+        missing = [(path, part) for path, part in parts if not path.exists()]
+        self.there = len(seeds) - sum(len(part) for _, part in missing)
+        stream = self._encoded(seed for _, part in missing for seed in part)
         for path, part in missing:
             partial = path.with_name(f".{path.name}.part")
             with tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as tar:
-                for _ in part:
-                    seed, encoded = next(stream)
+                for seed, encoded in islice(stream, len(part)):
                     self._add(tar, seed, encoded.result())
-                    done += 1
-                    yield done
+                    self.made += 1
+                    yield
             partial.replace(path)
+
+    def _missing(self, seeds: Sequence[int]) -> Iterator[int]:
+        for seed in seeds:
+            if self._path(seed).exists():
+                self.there += 1
+            else:
+                yield seed
+
+    def _path(self, seed: int) -> Path:
+        return self._folder / f"{_stem(seed)}{SUFFIX[self._wish.form]}"
 
     def _add(self, tar: tarfile.TarFile, seed: int, data: bytes) -> None:
         facts = json.dumps({**self._common, "seed": seed}, sort_keys=True).encode()
@@ -169,11 +184,9 @@ class _Files:
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
 
-    def _encoded(
-        self, sampler: Sampler, seeds: Iterable[int]
-    ) -> Iterator[tuple[int, Future[bytes]]]:
+    def _encoded(self, seeds: Iterable[int]) -> Iterator[tuple[int, Future[bytes]]]:
         """Yield pictures in their order while later ones are made; a few batches wait at most."""
-        wish = self._wish
+        sampler, wish = self._sampler, self._wish
         waiting: deque[tuple[int, Future[bytes]]] = deque()
         for part, pixels in sampler.pictures(
             seeds, wish.truncation, label=wish.label, noise=wish.noise
@@ -209,6 +222,17 @@ def _common(sampler: Sampler, wish: Wish) -> dict[str, Any]:
     }
 
 
+def _form(wish: Wish) -> dict[str, Any]:
+    """Say how pictures lie in a folder, as far as they cannot lie beside those of another wish."""
+    form: dict[str, Any] = {"quality": wish.quality} if wish.form == "jpeg" else {}
+    if wish.shard is not None:
+        seeds = hashlib.sha256()
+        for seed in wish.seeds:
+            seeds.update(seed.to_bytes(8, "little"))
+        form |= {"shard": wish.shard, "format": wish.form, "seeds": seeds.hexdigest()[:16]}
+    return form
+
+
 def _claim(folder: Path, common: Mapping[str, Any]) -> None:
     """Make the folder one of these pictures; refuse one of others."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -220,19 +244,14 @@ def _claim(folder: Path, common: Mapping[str, Any]) -> None:
         return
     except ValueError:
         there = {}
-    for key, value in common.items():
-        known = there.get(key) if isinstance(there, dict) else None
-        if known != value:
+    known = there if isinstance(there, dict) else {}
+    for key in dict.fromkeys((*common, *known)):
+        if known.get(key) != common.get(key):
             raise SetupError(
-                f"{folder} holds pictures with `{key}` {known!r}, not {value!r}; "
+                f"{folder} holds pictures with `{key}` {known.get(key)!r}, not "
+                f"{common.get(key)!r}; "
                 "write to another folder (--out)"
             )
-
-
-def _name(number: int, seeds: Sequence[int], wish: Wish) -> str:
-    if wish.shard is None:
-        return f"{_stem(seeds[0])}{SUFFIX[wish.form]}"
-    return f"samples-{number:06d}.tar"
 
 
 def _stem(seed: int) -> str:

@@ -23,6 +23,7 @@ MOST: Final = 200_000
 """Real pictures that are compared with, at most: the first of the shards, which are shuffled."""
 
 _BATCH: Final = 32
+_ROWS: Final = 16_384  # features that are compared with at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Near:
     distances : tuple of float
         Between features of `OwnEncoder`; 0 is the same picture.
     between : float
-        Median distance of a real picture to its nearest other one.
+        Median distance of a real picture to its nearest other one, as in `training.neighbours`.
     """
 
     numbers: tuple[int, ...]
@@ -59,8 +60,9 @@ class RealPictures:
         self._version, self._index = opened.version, opened.selection.index
         self._indices: NDArray[np.int64] = opened.selection.indices[:most]
         self._encoder = OwnEncoder()
-        self._features: list[Tensor] = []
+        self._features = torch.empty(len(self._indices), self._encoder.num_features)
         self._between = 0.0
+        self._is_whole = False
         self._stop = threading.Event()
         self.encoder = self._encoder.name
         self.total = len(self._indices)
@@ -72,7 +74,7 @@ class RealPictures:
     @property
     def is_ready(self) -> bool:
         """Whether all are encoded."""
-        return not self._thread.is_alive() and self.done == self.total
+        return self._is_whole
 
     def near(self, picture: Pixels, k: int = 8) -> Near:
         """Find the real pictures nearest to one.
@@ -93,11 +95,13 @@ class RealPictures:
         if not self.is_ready:
             raise SetupError("the real pictures are still being looked through; try again")
         given = torch.from_numpy(picture).permute(2, 0, 1)[None]
-        apart = torch.cdist(
-            self._encoder(given).double(),
-            self._features[0],
-            compute_mode="donot_use_mm_for_euclid_dist",
-        )[0]
+        wanted = self._encoder(given).double()
+        apart = torch.cat(
+            [
+                torch.cdist(wanted, part.double(), compute_mode="donot_use_mm_for_euclid_dist")[0]
+                for part in torch.split(self._features, _ROWS)
+            ]
+        )
         distances, numbers = apart.topk(min(k, self.total), largest=False)
         return Near(
             tuple(int(n) for n in numbers), tuple(float(d) for d in distances), self._between
@@ -125,23 +129,20 @@ class RealPictures:
 
     def _read(self) -> None:
         try:
-            found = []
             for pixels in self._stream(self._indices):
                 if self._stop.is_set():
                     return
-                found.append(self._encoded(pixels))
-            features = torch.cat(found)
-            self._between = median_nearest(features)
-            self._features = [features]
-            self.done = self.total
+                self._encode(pixels)
+            parts = torch.split(self._features, _ROWS)
+            self._between = median_nearest(part.double() for part in parts)
+            self._is_whole = True
         except Exception as error:  # told to whoever asks
             self.problem = str(error) or type(error).__name__
 
-    def _encoded(self, pixels: Tensor) -> Tensor:
+    def _encode(self, pixels: Tensor) -> None:
         seen = torch.from_numpy(self._as_seen(pixels)).permute(0, 3, 1, 2)
-        features: Tensor = self._encoder(seen).double()
-        self.done = min(self.done + len(pixels), self.total - 1)
-        return features
+        self._features[self.done : self.done + len(pixels)] = self._encoder(seen)
+        self.done += len(pixels)
 
     def _stream(self, indices: NDArray[np.int64]) -> Iterator[Tensor]:
         return pictures(self._version, self._index, indices, batch=_BATCH)

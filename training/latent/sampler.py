@@ -86,15 +86,15 @@ class Sampler:
 
     @torch.no_grad()
     def map(self, z: Tensor, label: int | None = None) -> Tensor:
-        """Give the w of latents z, (N, z_dim) to (N, w_dim).
-
-        Without `label`, a model that has classes makes its first.
-        """
-        if label is None and self.model.labels:
-            label = 0
+        """Give the w of latents z, (N, z_dim) to (N, w_dim); `label` as `class_of` gives it."""
         labels = None if label is None else torch.full((len(z),), label, device=self.device)
         w: Tensor = self.model.G.mapping(z.to(self.device), labels)
         return w
+
+    def class_of(self, seed: int, label: int | None = None) -> int | None:
+        """Give the class of a seed, or that which is asked for; None where there are none."""
+        labels = self._labels([seed], label)
+        return None if labels is None else int(labels[0])
 
     def ws(
         self, seeds: Sequence[int], truncation: Truncation = PLAIN, label: int | None = None

@@ -77,8 +77,10 @@ def measure_smoothness(
         How many ways, and steps on each.
     seed
         Of the latents.
-    truncation, label
+    truncation
         See `Sampler.ws`.
+    label
+        Class; None: each way that of its first seed.
     progress
         Told of "ways".
 
@@ -98,10 +100,13 @@ def measure_smoothness(
     encoder = OwnEncoder().to(sampler.device)
     found, shown = [], []
     for path in range(paths):
-        ends = draw_z([2 * (seed + path), 2 * (seed + path) + 1], sampler.model.G.z_dim)
+        seeds = [2 * (seed + path), 2 * (seed + path) + 1]
+        ends = draw_z(seeds, sampler.model.G.z_dim, truncation.z_limit)
         start, end = (one.expand(steps + 1, -1) for one in ends)
         zs = slerp(start, end, torch.linspace(0, 1, steps + 1))
-        pictures = sampler.render(sampler.spread(sampler.map(zs, label), truncation))
+        pictures = sampler.render(
+            sampler.spread(sampler.map(zs, sampler.class_of(seeds[0], label)), truncation)
+        )
         features = _features(encoder, pictures, sampler)
         found.append((features[1:] - features[:-1]).norm(dim=1).cpu().numpy())
         shown.append(pictures[np.linspace(0, steps, _SHOWN).round().astype(int)])

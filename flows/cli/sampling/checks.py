@@ -96,7 +96,7 @@ def _check(
         f"{NEAR:g} × the usual distance",
     ]
     try:
-        near = _neighbours(bench, psi, seed, device)
+        near = _neighbours(bench, psi, number, seed, device)
     except ShardError as error:
         complain(f"real pictures were not compared: {error}")
         facts |= {"nearest_ratio": None, "neighbours_sheet": None}
@@ -110,7 +110,9 @@ def _check(
     return facts, [*lines, str(ways), str(pairs), str(near.path)]
 
 
-def _neighbours(bench: Workbench, psi: float, seed: int, device: Device | None) -> Any:
+def _neighbours(
+    bench: Workbench, psi: float, label: int | None, seed: int, device: Device | None
+) -> Any:
     from flows.trainings.launch import source_of
     from training.distributed import pick_device
     from training.memorized import neighbours
@@ -121,6 +123,7 @@ def _neighbours(bench: Workbench, psi: float, seed: int, device: Device | None) 
         source=AS_TRAINED if bench.config is None else source_of(bench.config, bench.run),
         snapshot=bench.snapshot,
         psi=psi,
+        label=label,
         seed=seed,
         device=pick_device("auto" if device is None else device.value),
         progress=bench.progress,

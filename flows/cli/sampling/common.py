@@ -152,14 +152,14 @@ def showing() -> Iterator[Progress]:
     from flows import progress
 
     with progress.watch() as by:
-        stage, before = "", 0
+        stage, before = ("", 0), 0
 
         def tell(what: str, done: int, total: int) -> None:
             nonlocal stage, before
-            if what != stage:
+            if (what, total) != stage or done < before:  # a stage may come again
                 by.end()
                 by.begin(what, total)
-                stage, before = what, 0
+                stage, before = (what, total), 0
             by.advance(done - before)
             before = done
 

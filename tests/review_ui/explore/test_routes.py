@@ -1,21 +1,31 @@
 from __future__ import annotations
 
+import http.client
 import io
 import json
 import shutil
+import threading
 import time
+from collections.abc import Iterator
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import numpy as np
 import pytest
 from PIL import Image
+from torch import Tensor
 
+from flows.explore import projecting
+from review_ui.explore import desk
 from review_ui.security import MAX_UPLOAD
 from tests.review_ui.explore.conftest import Explorer, Open
 from tests.review_ui.site import Answer, Client
+from training.latent.batcher import Bench
+from training.latent.directions import save_set
 from training.latent.draws import Truncation
+from training.latent.looks import Between, Edit, Known, Look
 from training.latent.sampler import Sampler
+from training.latent.sefa import sefa
 from training.models import load_snapshot
 
 
@@ -238,8 +248,6 @@ def test_a_picture_from_outside_is_projected(open_explorer: Open) -> None:
 
 
 def test_a_projection_is_ended(open_explorer: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    from flows.explore import projecting
-
     monkeypatch.setattr(projecting, "STEPS", 100_000)
     client = open_explorer(runs=("plain",)).client("Ada")
     name = upload(client, a_png()).json["name"]
@@ -258,8 +266,6 @@ def test_a_projection_is_ended(open_explorer: Open, monkeypatch: pytest.MonkeyPa
 def test_only_so_many_wait_to_be_projected(
     open_explorer: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flows.explore import projecting
-
     monkeypatch.setattr(projecting, "STEPS", 100_000)
     client = open_explorer(runs=("plain",)).client("Ada")
     answers = [upload(client, a_png(seed)).status for seed in range(projecting.WAITING + 3)]
@@ -298,24 +304,104 @@ def test_an_upload_is_limited_and_comes_from_the_page(open_explorer: Open) -> No
     assert upload(client, a_png()).status == 403
 
 
-def test_who_has_gone_is_not_worked_for(open_explorer: Open) -> None:
-    explorer: Explorer = open_explorer(runs=("plain",))
-    client = explorer.client("Ada")
-    assert picture(client, {"look": {"seed": 1}}).status == 200
-    import http.client as http_client
-    import socket
-    from urllib.parse import urlsplit
+class Gate:
+    """Directions that hold up who makes pictures."""
 
-    told, parts = newest(client), urlsplit(explorer.address)
-    look = quote(json.dumps({"look": {"seed": 2}}))
-    for _ in range(5):
-        connection = http_client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
-        connection.request(
-            "GET",
-            f"/explore/plain/{told['snapshot']}/picture?look={look}",
-            headers={"Cookie": client.cookie},
-        )
-        assert connection.sock is not None
-        connection.sock.shutdown(socket.SHUT_RDWR)
+    def __init__(self) -> None:
+        self.open, self.entered = threading.Event(), threading.Event()
+
+    def move(self, ws: Tensor, index: int, amount: float) -> Tensor:
+        self.entered.set()
+        assert self.open.wait(60)
+        return ws
+
+
+@pytest.fixture
+def gated(open_explorer: Open) -> Iterator[Explorer]:
+    """An explorer whose pictures are held up."""
+    explorer = open_explorer(runs=("plain",))
+    gate = Gate()
+    bench = Bench(load_snapshot(explorer.models / "plain"), Known(lambda _: gate, _no_projection))
+    look = Look(edits=(Edit(set="gate", index=0, amount=1),))
+    explorer.studio.batcher.submit(bench, Between(look=look), urgent=True)
+    assert gate.entered.wait(60)
+    yield explorer
+    gate.open.set()
+
+
+def _no_projection(name: str) -> Tensor:
+    raise AssertionError(name)
+
+
+def ask_and_leave_open(explorer: Explorer, client: Client, seed: int) -> http.client.HTTPConnection:
+    parts = urlsplit(explorer.address)
+    snapshot = newest(client)["snapshot"]
+    look = quote(json.dumps({"look": {"seed": seed}}))
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
+    path = f"/explore/plain/{snapshot}/picture?look={look}"
+    connection.request("GET", path, headers={"Cookie": client.cookie})
+    return connection
+
+
+def until(explorer: Explorer, waiting: int) -> None:
+    end = time.monotonic() + 60
+    while explorer.studio.batcher.waiting != waiting:
+        assert time.monotonic() < end, explorer.studio.batcher.waiting
+        time.sleep(0.01)
+
+
+def test_who_has_gone_is_not_worked_for(gated: Explorer) -> None:
+    client = gated.client("Ada")
+    connections = [ask_and_leave_open(gated, client, seed) for seed in range(3)]
+    until(gated, 3)
+    for connection in connections[:2]:
         connection.close()
-    assert picture(client, {"look": {"seed": 3}}, rush="true").status == 200
+    until(gated, 1)
+    connections[2].close()
+    until(gated, 0)
+
+
+def test_one_person_does_not_fill_the_queue(
+    gated: Explorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk, "_MOST_WAITING", 2)
+    ada, bob = gated.client("Ada"), gated.client("Bob")
+    connections = [ask_and_leave_open(gated, ada, seed) for seed in range(2)]
+    until(gated, 2)
+    refused = picture(ada, {"look": {"seed": 9}})
+    assert (refused.status, refused.json["error"]) == (503, "busy")
+    connections.append(ask_and_leave_open(gated, bob, 9))
+    until(gated, 3)
+    for connection in connections:
+        connection.close()
+    until(gated, 0)
+
+
+def test_directions_that_are_found_meanwhile_are_there(open_explorer: Open) -> None:
+    explorer = open_explorer(runs=("plain",))
+    client = explorer.client("Ada")
+    before = newest(client)
+    sampler = Sampler(load_snapshot(explorer.models / "plain"))
+    save_set(explorer.models / "plain", sefa(sampler, count=1, samples=50, name="mine"))
+    after = newest(client)
+    assert "mine" in [found["name"] for found in after["directions"]]
+    assert before["key"] != after["key"]
+
+
+def test_what_has_failed_is_tried_again_once(
+    open_explorer: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = open_explorer(runs=("plain",)).client("Ada")
+    monkeypatch.setattr(projecting, "project_into", _fail)
+    name = upload(client, a_png()).json["name"]
+    failed = ended(client, name, "failed")
+    assert failed["message"] == "out of luck"
+    monkeypatch.undo()
+    monkeypatch.setattr(projecting, "STEPS", 20)
+    again = [upload(client, a_png()).json["name"] for _ in range(3)]
+    assert len(client.get("/api/explore/projections/plain").json) == 2 - (again[0] == name)
+    ended(client, again[0])
+
+
+def _fail(*_arguments: Any, **_options: Any) -> None:
+    raise RuntimeError("out of luck")

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import gc
 import threading
+import time
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from typing import Any
@@ -75,6 +78,38 @@ def test_one_that_cannot_be_made_fails_alone(batcher: Batcher, bench: Bench) -> 
     with pytest.raises(SetupError, match="there is no gone"):
         wrong.result(30)
     assert right.result(30).shape == (*bench.model.size, 3)
+
+
+def test_a_model_is_let_go_of(batcher: Batcher, trained: Trained) -> None:
+    bench = Bench(load_snapshot(trained.plain), Known(unknown, unknown))
+    batcher.submit(bench, look(1)).result(30)
+    gone = weakref.ref(bench)
+    del bench
+    end = time.monotonic() + 30
+    while gone() is not None:
+        gc.collect()
+        assert time.monotonic() < end
+
+
+def test_ones_that_fail_do_not_make_it_promise_more(
+    batcher: Batcher, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    render, sizes = Sampler.render, []
+
+    def slow(self: Sampler, *arguments: Any) -> Any:
+        sizes.append(self.batch)
+        time.sleep(0.2 * self.batch)
+        return render(self, *arguments)
+
+    monkeypatch.setattr(Sampler, "render", slow)
+    batcher.submit(bench, look(1)).result(30)
+    wrong = [batcher.submit(bench, Between(look=Look(label=9))) for _ in range(15)]
+    for future in wrong:
+        with pytest.raises(SetupError):
+            future.result(30)
+    for future in [batcher.submit(bench, look(seed)) for seed in range(4)]:
+        future.result(30)
+    assert max(sizes) == 1
 
 
 def test_urgent_ones_come_first_and_cancelled_ones_never(

@@ -42,6 +42,26 @@ def test_a_model_that_repeats_itself_is_found_out(sampler: Sampler) -> None:
     assert (a == b).all()
 
 
+class Two(torch.nn.Module):
+    """A mapping that knows two pictures."""
+
+    def __init__(self, mapping: torch.nn.Module) -> None:
+        super().__init__()
+        self.mapping = mapping
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        side = torch.where(z[:, :1] > 0.4, 1.0, -1.0)
+        w: Tensor = self.mapping(side.expand_as(z), labels)
+        return w
+
+
+def test_copies_are_found_where_most_are_copies(sampler: Sampler) -> None:
+    sampler.model.G.mapping = Two(sampler.model.G.mapping)  # type: ignore[assignment]
+    twins, _ = find_twins(sampler, range(60))
+    assert twins.repeated == 60
+    assert twins.usual > 0
+
+
 def test_one_alone_has_no_twin(sampler: Sampler) -> None:
     with pytest.raises(SetupError, match="at least 2 different seeds"):
         find_twins(sampler, [3, 3])

@@ -78,6 +78,29 @@ def test_a_folder_of_another_wish_is_refused(sampler: Sampler, tmp_path: Path) -
         write_images(sampler, SEVEN, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [
+        (replace(SEVEN, shard=3), replace(SEVEN, shard=2), "`shard` 3, not 2"),
+        (replace(SEVEN, shard=3), replace(SEVEN, shard=3, seeds=range(9, 16)), "`seeds`"),
+        (replace(SEVEN, shard=3), SEVEN, "`format` 'png', not None"),
+        (replace(SEVEN, form="jpeg"), replace(SEVEN, form="jpeg", quality=10), "`quality` 95"),
+    ],
+)
+def test_files_of_another_form_are_not_taken_for_these(
+    sampler: Sampler, tmp_path: Path, first: Wish, second: Wish, words: str
+) -> None:
+    write_images(sampler, first, tmp_path)
+    with pytest.raises(SetupError, match=words):
+        write_images(sampler, second, tmp_path)
+
+
+def test_more_seeds_go_into_the_same_folder(sampler: Sampler, tmp_path: Path) -> None:
+    write_images(sampler, SEVEN, tmp_path)
+    more = write_images(sampler, replace(SEVEN, seeds=range(5, 10)), tmp_path)
+    assert (more.made, more.there) == (3, 2)
+
+
 def test_shards_hold_pictures_and_what_they_are(sampler: Sampler, tmp_path: Path) -> None:
     wish = replace(SEVEN, shard=3, form="jpeg")
     written = write_images(sampler, wish, tmp_path)

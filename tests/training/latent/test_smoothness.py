@@ -41,6 +41,17 @@ def test_a_collapsed_model_jumps(sampler: Sampler) -> None:
     assert smooth.worst < 6
 
 
+def test_a_way_is_of_the_class_that_is_asked_for_or_of_its_seed(trained: Trained) -> None:
+    sampler = Sampler(load_snapshot(trained.conditional), batch=16)
+    own, *asked = (
+        measure_smoothness(sampler, paths=6, steps=3, label=label)[0].steps
+        for label in (None, 0, 1, 2)
+    )
+    same = np.stack([(own == steps).all(axis=1) for steps in asked])
+    assert same.sum(axis=0).tolist() == [1] * 6
+    assert (same.sum(axis=1) > 0).sum() > 1
+
+
 def test_ways_that_nobody_can_go_are_refused(sampler: Sampler) -> None:
     with pytest.raises(SetupError, match="`paths` must be at least 1 and `steps` 2"):
         measure_smoothness(sampler, paths=0)
