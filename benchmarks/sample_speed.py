@@ -108,7 +108,9 @@ def samples(run_folder: Path, size: tuple[int, int], device: str, folder: Path) 
     bare = {batch: _bare(model, batch) for batch in BATCHES}
     best = max(bare, key=lambda batch: bare[batch])
     say(f"{size}: bare forward " + ", ".join(f"{b}: {rate:.1f}/s" for b, rate in bare.items()))
-    rows = []
+    name = f"{size[0]} × {size[1]} px, {device}"
+    rates = " · ".join(f"{batch}: {rate:.4g}/s" for batch, rate in bare.items())
+    rows = [Row(f"bare forward by batch, {name}", rates), _rounding(model, name)]
     for form in ("jpeg", "png"):
         pairs = [
             (_bare(model, best), _written(model, best, bare[best], form, folder))
@@ -118,7 +120,7 @@ def samples(run_folder: Path, size: tuple[int, int], device: str, folder: Path) 
         ratio = float(np.median([made / forward for forward, made in pairs]))
         rows.append(
             Row(
-                f"samples as {form.upper()}, {size[0]} × {size[1]} px, {device}, batch {best}",
+                f"samples as {form.upper()}, {name}, batch {best}",
                 f"{rate:.1f}/s",
                 f"bare forward {floor:.1f}/s",
                 f"{ratio:.2f}",
@@ -128,6 +130,21 @@ def samples(run_folder: Path, size: tuple[int, int], device: str, folder: Path) 
             )
         )
     return rows
+
+
+def _rounding(model: Any, name: str) -> Row:
+    """Count the values of pictures that differ between batches of 1 and of 8."""
+    from training.latent.sampler import Sampler
+
+    one, eight = (
+        sampler.render(sampler.ws(range(16))).astype(int)
+        for sampler in (Sampler(model, 1), Sampler(model, 8))
+    )
+    apart = np.abs(one - eight)
+    return Row(
+        f"values of 16 pictures that a batch of 8 rounds otherwise than one of 1, {name}",
+        f"{(apart > 0).sum():,} of {apart.size:,}, by {apart.max()} at most",
+    )
 
 
 def _bare(model: Any, batch: int) -> float:
