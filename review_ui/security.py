@@ -248,7 +248,8 @@ def _is_login(scope: Scope) -> bool:
 
 
 def _too_large(limit: int) -> Refusal:
-    return 413, "too_large", f"the body must have at most {limit:,} bytes; send it in parts"
+    remedy = "make it smaller" if limit == MAX_UPLOAD else "send it in parts"
+    return 413, "too_large", f"the body must have at most {limit:,} bytes; {remedy}"
 
 
 class _Limited:

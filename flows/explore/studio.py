@@ -82,6 +82,11 @@ class ModelStudio:
         with _told():
             return model_told(self._loaded(run, snapshot))
 
+    def key(self, run: str, snapshot: str) -> str:
+        """Give what stands for the contents of a snapshot."""
+        folder = find_run(self._config, run)
+        return key_of(folder, find_snapshot(folder, snapshot))
+
     def picture(
         self, run: str, snapshot: str, look: str, form: Form, *, rush: bool
     ) -> Future[bytes]:

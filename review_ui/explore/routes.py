@@ -95,7 +95,9 @@ async def picture(
         finally:
             coming.cancel()
             left.cancel()
-    headers = {"Cache-Control": _FOR_GOOD if v else "private, no-cache"}
+    # Directions may have been found anew since the page was told of them.
+    is_of_now = v and v == await run_in_threadpool(desk.studio.key, run, snapshot)
+    headers = {"Cache-Control": _FOR_GOOD if is_of_now else "private, no-cache"}
     if form == "png":
         headers["Content-Disposition"] = f'attachment; filename="{run}-{snapshot}.png"'
     kind = "image/png" if form == "png" else "image/jpeg"

@@ -27,6 +27,9 @@ class Studio(Protocol):
     def model(self, run: str, snapshot: str) -> ModelTold:
         """Tell what can be done with a snapshot; loads it."""
 
+    def key(self, run: str, snapshot: str) -> str:
+        """Give what stands for the contents of a snapshot, and of what belongs to it."""
+
     def picture(
         self, run: str, snapshot: str, look: str, form: Form, *, rush: bool
     ) -> Future[bytes]:

@@ -27,7 +27,8 @@ async function logIn(event) {
   try {
     await post("/api/session", body);
     localStorage.setItem(NAME, body.name);
-    location.replace(`/${location.hash}`);
+    const page = location.hash.startsWith("#/random/") ? "random" : "";
+    location.replace(`/${page}${location.hash}`);
   } catch (error) {
     problem.textContent = error.message;
     (error.code === "wrong_token" ? token : name)?.focus();

@@ -27,6 +27,11 @@ from training.trained_on import Progress, silent
 
 _SHOWN: Final = 12  # pictures of a way on the sheet
 _CHART: Final = 64  # px, height of the steps of a way
+_NAMES: Final = {
+    1: ("the only way",),
+    2: ("most even", "worst"),
+    3: ("most even", "middle", "worst"),
+}
 _BAR: Final = (70, 120, 104)
 _AXIS: Final = (150, 156, 153)
 
@@ -135,7 +140,7 @@ def _sheet(measured: Smoothness, shown: Sequence[Pixels]) -> Image.Image:
     jumps = measured.jumps
     order = np.argsort(jumps, kind="stable")
     chosen = dict.fromkeys(int(order[at]) for at in (0, len(order) // 2, -1))
-    names = ["most even", "middle", "worst"] if len(chosen) == 3 else [""] * len(chosen)
+    names = _NAMES[len(chosen)]
     longest = max(float(measured.steps.max()), 1e-9)
     parts = []
     for name, path in zip(names, chosen, strict=True):

@@ -70,7 +70,8 @@ def test_a_run_is_called_by_its_name(run: Path, tmp_path: Path) -> None:
         assert image.size == (found["width"], found["height"])
     gone = call("grid", "nobody", "-c", file)
     assert gone.exit_code == 2
-    assert "holds no run.json" in gone.stderr
+    assert "there is no run 'nobody'" in gone.stderr
+    assert "there are plain" in gone.stderr
 
 
 @pytest.mark.parametrize(
