@@ -106,12 +106,18 @@ def find_run(run: str, config: Path) -> tuple[Path, DatasetConfig | None]:
     """
     from flows.settings import load
     from flows.trainings.runs import models_folder, run_folder
-    from training.runs.record import read_run
+    from training.errors import SetupError
+    from training.runs.record import list_runs, read_run
 
     settings = load(config) if config.exists() or "/" not in run else None
-    folder = (
-        Path(run).expanduser() if settings is None else run_folder(models_folder(settings), run)
-    )
+    if settings is None:
+        folder = Path(run).expanduser()
+    else:
+        models = models_folder(settings)
+        folder = run_folder(models, run)
+        if "/" not in run and not folder.is_dir():
+            known = ", ".join(record.path.name for record in list_runs(models)) or "none"
+            raise SetupError(f"there is no run {run!r} in {models}; there are {known}")
     read_run(folder)
     return folder, settings
 
