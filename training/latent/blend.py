@@ -24,6 +24,7 @@ from training.models import read_facts
 from training.networks.size import name_of, pyramid
 from training.runs import snapshots
 from training.runs.folder import RunFolder
+from training.runs.locks import is_held
 from training.runs.record import RunRecord, VersionFacts, read_run
 from training.runs.snapshots import Snapshot
 
@@ -244,20 +245,31 @@ def _likeness(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> floa
 
 
 def _publish(out: Path, name: str, snapshot: Snapshot, record: RunRecord, reason: str) -> None:
-    """Write a run under another name, and rename it when it is whole."""
+    """Write a run under another name, its record last, and rename it when it is whole."""
+    _remove_stale(out)
     partial = out.with_name(f".tmp-{out.name}-{os.getpid()}")
-    try:
-        folder = RunFolder(partial)
-        facts = read_facts(snapshots.save(folder.snapshots, name, snapshot))
-        version = VersionFacts(**{key: getattr(record, key) for key in VersionFacts.model_fields})
-        folder.write_config(facts.config, version)
-        folder.begin(facts.config, version, facts.cur_nimg)
-        folder.update(
-            status="finished", reason=reason, snapshots=(name,), newest_snapshot=name, pid=0
-        )
-        partial.rename(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    folder = RunFolder(partial)
+    with folder.lock():
+        try:
+            facts = read_facts(snapshots.save(folder.snapshots, name, snapshot))
+            known = {key: getattr(record, key) for key in VersionFacts.model_fields}
+            version = VersionFacts(**known)
+            folder.write_config(facts.config, version)
+            folder.begin(facts.config, version, facts.cur_nimg)
+            folder.update(
+                status="finished", reason=reason, snapshots=(name,), newest_snapshot=name, pid=0
+            )
+            partial.rename(out)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def _remove_stale(out: Path) -> None:
+    """Remove what blends into this run have left that were killed; they hold no lock any more."""
+    left = re.compile(re.escape(f".tmp-{out.name}-") + r"\d+")
+    for folder in out.parent.glob(".tmp-*"):
+        if left.fullmatch(folder.name) and not is_held(folder):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _facts(paths: tuple[Path, Path], recipe: Recipe, shares: Mapping[str, float]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from training.errors import SetupError
@@ -18,18 +19,17 @@ from training.latent.clip_options import DEFAULTS, Clip, ClipOptions
 from training.latent.filming import (
     PAPER,
     Magnifier,
-    classes_of,
     film,
-    mapped,
     mixing_walk,
     sheet,
+    sheet_size,
     sphere_walk,
     spline_walk,
 )
 from training.latent.layer_groups import find_layers
 from training.latent.sampler import Pixels, Sampler
 from training.latent.steps import BAND, ROUNDS, equal_steps, measure_walk
-from training.latent.video import check_encoder, write_video
+from training.latent.video import check_video, write_video
 from training.latent.walks import Circle, turns
 from training.trained_on import Progress, silent
 
@@ -72,12 +72,12 @@ def interpolation_grid(
         If something cannot be made.
     """
     _check(rows=rows, columns=columns, keys=keys)
+    shown = _magnifier(sampler, path, options, rows, columns)
     cells = rows * columns
     seeds = range(options.seed, options.seed + cells * keys)
     lead = spline_walk if space == "w" else sphere_walk
     walk = lead(sampler, seeds, cells, options.truncation, options.label)
     noises = sampler.noises(options.noise, seeds[:cells])
-    shown = _magnifier(sampler, options, rows, columns)
 
     def frames() -> Iterator[Pixels]:
         for pictures in film(sampler, walk, turns(options.frames), noises, progress):
@@ -126,21 +126,22 @@ def style_mixing(
         If something cannot be made.
     """
     _check(rows=rows, columns=columns, keys=keys)
-    chosen = slice(*find_layers(layers, sampler.num_ws))
+    chosen = find_layers(layers, sampler.num_ws)
+    shown = _magnifier(sampler, path, options, rows + 1, columns + 1, headed=True)
     seeds = range(options.seed, options.seed + rows + columns * keys)
     still = sampler.ws(seeds[:rows], options.truncation, options.label)
     moving = spline_walk(sampler, seeds[rows:], columns, options.truncation, options.label)
     walk = mixing_walk(moving, still, chosen)
+    noises = sampler.noises(options.noise, seeds[:rows])
     # A row has the noise of its fixed picture; that of the sources is the first one's.
-    noises = sampler.noises(options.noise, [seeds[0], *seeds[:rows]])
-    noises = [noise.repeat_interleave(columns, 0) for noise in noises]
-    shown = _magnifier(sampler, options, rows + 1, columns + 1)
-    aside = shown(sampler.render(still, sampler.noises(options.noise, seeds[:rows])))
+    noise_of = torch.tensor([0, *range(rows)]).repeat_interleave(columns)
+    aside = shown(sampler.render(still, noises))
 
     def frames() -> Iterator[Pixels]:
         cells = np.full((rows + 1, columns + 1, *shown.size, 3), PAPER, np.uint8)
         cells[1:, 0] = aside
-        for pictures in film(sampler, walk, turns(options.frames), noises, progress):
+        at = turns(options.frames)
+        for pictures in film(sampler, walk, at, noises, progress, noise_of=noise_of):
             cells[:, 1:] = shown(pictures).reshape(rows + 1, columns, *shown.size, 3)
             yield sheet(cells, headed=True)
 
@@ -181,25 +182,34 @@ def circle(
         If something cannot be made.
     """
     count, seed = options.frames, options.seed
-    check_encoder()  # before all is measured
+    shown = _magnifier(sampler, path, options, 1, 1)
     around = Circle.of_seed(seed, sampler.model.G.z_dim)
-    label = classes_of(sampler, [seed], options.label)
+    label = sampler.class_of(seed, options.label)
 
     def walk(at: Tensor) -> Tensor:
-        w = mapped(sampler, around.z(at), None if label is None else label.expand(len(at)))
-        return sampler.spread(w, options.truncation)[:, None]
+        return sampler.spread(sampler.map(around.z(at), label), options.truncation)[:, None]
 
     noises = sampler.noises(options.noise, [seed])
     measure = measure_walk(sampler, walk, noises, progress)
     found = equal_steps(measure, count, band=band, rounds=rounds)
-    shown = _magnifier(sampler, options, 1, 1)
     frames = (shown(one)[0] for one in film(sampler, walk, found.turns, noises, progress))
     numbers = {"before": found.before, "after": found.after, "rounds": found.rounds}
     return _written(path, frames, options, numbers)
 
 
-def _magnifier(sampler: Sampler, options: ClipOptions, rows: int, columns: int) -> Magnifier:
-    return Magnifier(sampler.size, (rows, columns), options.scale, options.enlarging)
+def _magnifier(
+    sampler: Sampler,
+    path: Path,
+    options: ClipOptions,
+    rows: int,
+    columns: int,
+    *,
+    headed: bool = False,
+) -> Magnifier:
+    """Choose how pictures are enlarged; refuse what cannot be written, before any is made."""
+    shown = Magnifier(sampler.size, (rows, columns), options.scale, options.enlarging)
+    check_video(path, sheet_size(shown.size, rows, columns, headed=headed))
+    return shown
 
 
 def _check(**counts: int) -> None:

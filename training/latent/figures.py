@@ -10,11 +10,11 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
 from training.errors import SetupError
 from training.latent.draws import NoiseKind, Truncation, draw_noises
-from training.latent.layout import labelled
+from training.latent.layout import Sheet, labelled
+from training.latent.looks import mix
 from training.latent.sampler import PLAIN, Pixels, Sampler
 from training.trained_on import Progress, silent
 
@@ -29,14 +29,20 @@ def uncurated(
     noise: NoiseKind = "fixed",
     progress: Progress = silent,
 ) -> Image.Image:
-    """Lay out pictures of seeds as they come, row by row."""
-    made: list[Pixels] = []
+    """Lay out pictures of seeds as they come, row by row; memory does not grow with theirs.
+
+    Raises
+    ------
+    SetupError
+        If there are too many for a sheet.
+    """
+    sheet = Sheet(len(seeds), sampler.size, columns=columns)
     done = 0
     for part, pixels in sampler.pictures(seeds, truncation, label=label, noise=noise):
-        made.append(pixels)
+        sheet.add(pixels)
         done += len(part)
         progress("pictures", done, len(seeds))
-    return labelled(np.concatenate(made), columns=columns)
+    return sheet.image
 
 
 def truncation_sweep(
@@ -97,7 +103,7 @@ def style_mixing(
     heads, top = sampler.render(sources), sampler.render(given)
     made = [np.concatenate([np.full_like(top[:1], 255), top])]
     for done, (head, ws) in enumerate(zip(heads, sources, strict=True), start=1):
-        mixed = mix(ws.expand(len(columns), -1, -1), given, layers)
+        mixed = mix(ws, given, layers)
         made.append(np.concatenate([head[None], sampler.render(mixed)]))
         progress("rows", done, len(rows))
     return labelled(
@@ -106,12 +112,6 @@ def style_mixing(
         above=[f"layers {first}-{last - 1} of", *map(str, columns)],
         beside=["", *map(str, rows)],
     )
-
-
-def mix(ws: Tensor, other: Tensor, layers: tuple[int, int]) -> Tensor:
-    """Take the ws of some layers from others; all of shape (N, num_ws, w_dim)."""
-    first, last = layers
-    return torch.cat((ws[:, :first], other[:, first:last], ws[:, last:]), dim=1)
 
 
 def noise_detail(

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from training.latent.draws import Truncation, draw_labels, draw_z
+from training.latent.draws import Truncation, draw_z
+from training.latent.looks import mix
 from training.latent.sampler import Pixels, Sampler
 from training.latent.video import Enlarging, enlarged, factor_for
 from training.latent.walks import Walk, closed_slerp, closed_spline
 from training.trained_on import Progress
 
 PAPER: Final = 208  # grey between pictures: seen beside white and beside black backgrounds
-_TOGETHER: Final = 4  # frames of many pictures: more would have to be held
 _GAP: Final = 4  # px between pictures; even, for colour has half the resolution
 
 
@@ -88,18 +87,27 @@ def sphere_walk(
     """
     z_dim = sampler.model.G.z_dim
     z = draw_z(seeds, z_dim, truncation.z_limit).reshape(cells, -1, z_dim)
-    labels = classes_of(sampler, seeds[:: len(seeds) // cells], label)
+    labels = [sampler.class_of(seed, label) for seed in seeds[:: len(seeds) // cells]]
 
     def walk(at: Tensor) -> Tensor:
-        places = torch.stack([closed_slerp(keys, at) for keys in z], dim=1).flatten(0, 1)
-        w = mapped(sampler, places, None if labels is None else labels.repeat(len(at)))
-        ws = sampler.spread(w, truncation)
+        places = torch.stack([closed_slerp(keys, at) for keys in z], dim=1)
+        ws = sampler.spread(_mapped(sampler, places, labels).flatten(0, 1), truncation)
         return ws.reshape(len(at), cells, *ws.shape[1:])
 
     return walk
 
 
-def mixing_walk(moving: Walk, still: Tensor, layers: slice) -> Walk:
+def _mapped(sampler: Sampler, z: Tensor, labels: Sequence[int | None]) -> Tensor:
+    """Map (F, cells, z_dim) to w, each cell in its class."""
+    w = torch.empty(*z.shape[:2], sampler.w_dim, device=sampler.device)
+    for label in dict.fromkeys(labels):
+        own = [cell for cell, one in enumerate(labels) if one == label]
+        mapped = sampler.map(z[:, own].flatten(0, 1), label)
+        w[:, own] = mapped.reshape(len(z), len(own), -1)
+    return w
+
+
+def mixing_walk(moving: Walk, still: Tensor, layers: tuple[int, int]) -> Walk:
     """Lead sources, and the pictures that take some layers from them.
 
     Parameters
@@ -109,7 +117,7 @@ def mixing_walk(moving: Walk, still: Tensor, layers: slice) -> Walk:
     still : Tensor of shape (R, num_ws, w_dim)
         Fixed pictures.
     layers
-        What is taken from the sources.
+        What is taken from the sources, see `mix`.
 
     Returns
     -------
@@ -119,33 +127,22 @@ def mixing_walk(moving: Walk, still: Tensor, layers: slice) -> Walk:
 
     def walk(at: Tensor) -> Tensor:
         sources = moving(at)[:, None]
-        mixed = still[None, :, None].repeat(len(at), 1, sources.shape[2], 1, 1)
-        mixed[..., layers, :] = sources[..., layers, :]
+        mixed = mix(still[:, None], sources, layers)
         return torch.cat([sources, mixed], dim=1).flatten(1, 2)
 
     return walk
 
 
-def classes_of(sampler: Sampler, seeds: Sequence[int], label: int | None) -> Tensor | None:
-    """Give a class for each seed, its own or the one asked for; None where there are none."""
-    known = len(sampler.model.labels)
-    if not known:
-        return None
-    return draw_labels(seeds, known) if label is None else torch.full((len(seeds),), label)
-
-
-@torch.no_grad()
-def mapped(sampler: Sampler, z: Tensor, labels: Tensor | None) -> Tensor:
-    """Map z and classes to w, (N, w_dim)."""
-    device = sampler.device
-    w: Tensor = sampler.model.G.mapping(z.to(device), None if labels is None else labels.to(device))
-    return w
-
-
 def film(
-    sampler: Sampler, walk: Walk, at: Tensor, noises: Sequence[Tensor], progress: Progress
+    sampler: Sampler,
+    walk: Walk,
+    at: Tensor,
+    noises: Sequence[Tensor],
+    progress: Progress,
+    *,
+    noise_of: Tensor | None = None,
 ) -> Iterator[Pixels]:
-    """Yield the pictures of each frame, several frames made at once.
+    """Yield the pictures of each frame; no more are held than of one, and those made at once.
 
     Parameters
     ----------
@@ -154,27 +151,57 @@ def film(
     at : Tensor of shape (F,)
         Turns.
     noises
-        As `Sampler.noises` gives them, for the pictures of one frame: all frames have the same.
+        As `Sampler.noises` gives them: all frames have the same.
     progress
         Told of frames.
+    noise_of : int64 Tensor of shape (cells,), or None
+        Which of them each picture of a frame has; None: each its own.
 
     Yields
     ------
     ndarray of shape (cells, H, W, 3), uint8
     """
-    cells, done = len(noises[0]), 0
-    for some in torch.split(at, _at_once(sampler.batch, cells)):
-        ws = walk(some).flatten(0, 1)
-        pictures = sampler.render(ws, [noise.repeat(len(some), 1, 1, 1) for noise in noises])
-        for frame in pictures.reshape(len(some), cells, *pictures.shape[1:]):
-            yield frame
-            done += 1
-            progress("frames", done, len(at))
+    chosen = torch.arange(len(noises[0])) if noise_of is None else noise_of
+    cells = len(chosen)
+    frames = torch.split(at, max(sampler.batch // cells, 1))
+    ws = _dealt((walk(some).flatten(0, 1) for some in frames), sampler.batch)
+    pictures = _dealt(_rendered(sampler, ws, noises, chosen), cells)
+    for done, frame in enumerate(pictures, start=1):
+        yield frame.numpy()
+        progress("frames", done, len(at))
 
 
-def _at_once(batch: int, cells: int) -> int:
-    """Give how many frames to make together, so that few of the pictures are thrown away."""
-    return min(batch // math.gcd(batch, cells), max(batch // cells, _TOGETHER))
+def _rendered(
+    sampler: Sampler, ws: Iterable[Tensor], noises: Sequence[Tensor], chosen: Tensor
+) -> Iterator[Tensor]:
+    made = 0
+    for part in ws:
+        own = chosen[torch.arange(made, made + len(part)) % len(chosen)].to(noises[0].device)
+        yield torch.from_numpy(sampler.render(part, [noise[own] for noise in noises]))
+        made += len(part)
+
+
+def _dealt(parts: Iterable[Tensor], size: int) -> Iterator[Tensor]:
+    """Deal rows out anew, `size` at a time; the last ones may be fewer."""
+    held: list[Tensor] = []
+    count = 0
+    for part in parts:
+        rest = part
+        while count + len(rest) >= size:
+            taken = size - count
+            yield torch.cat([*held, rest[:taken]])
+            held, count, rest = [], 0, rest[taken:]
+        if len(rest):
+            held.append(rest)
+            count += len(rest)
+    if held:
+        yield torch.cat(held)
+
+
+def sheet_size(size: tuple[int, int], rows: int, columns: int, *, headed: bool) -> tuple[int, int]:
+    """Give the height and width of a `sheet` of pictures of this height and width, px."""
+    apart = (0 if headed else -1) * _GAP
+    return rows * (size[0] + _GAP) + apart, columns * (size[1] + _GAP) + apart
 
 
 def sheet(cells: Pixels, *, headed: bool = False) -> Pixels:

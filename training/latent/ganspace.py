@@ -20,6 +20,7 @@ from training.trained_on import Progress, silent
 
 _WIDEST: Final = 1024  # features that a covariance is taken of; 8 MB at 64 bit
 _AT_ONCE: Final = 128  # samples that are added to the covariance together
+_ROUNDING: Final = 1e-10  # of the largest variance: what is below may be of rounding
 _CELLS: Final = 8  # the longer side that activations are pooled to
 
 
@@ -48,9 +49,9 @@ def ganspace(
     at
         `w`, or a resolution like `8x6` (height × width) whose activations are taken, noise fixed.
     samples
-        Seeds, from `seed` on.
+        Seeds, from `seed` on; more than `count`.
     count
-        Directions.
+        Directions, at most: there are fewer where fewer axes vary.
     layers
         Ws that they apply to, see `find_layers`; None: all, or for activations those that they
         depend on.
@@ -79,17 +80,19 @@ def ganspace(
         predicted = (inner @ both[:width, width:]) / variances[: len(inner), None].clamp_min(1e-24)
         axes = F.normalize(predicted, dim=1)
         covariance, reach = both[width:, width:], 2 * list(G.synthesis.levels).index(at) + 1
+    real = int((variances[: len(axes)] > _ROUNDING * variances[0]).sum())
     bounds = (0, reach) if layers is None else find_layers(layers, sampler.num_ws)
     shares = (variances / variances.sum().clamp_min(1e-24)).tolist()
+    scales = std_along(covariance, axes)
     directions = tuple(
-        Direction(f"pc-{i + 1}", axis.float(), bounds, scale, share=shares[i])
-        for i, (axis, scale) in enumerate(zip(axes, std_along(covariance, axes), strict=True))
-        if float(axis.norm()) > 0.5  # nothing of w predicts it: no direction
+        Direction(f"pc-{i + 1}", axes[i].float(), bounds, scales[i], share=shares[i])
+        for i in range(real)
+        if float(axes[i].norm()) > 0.5  # nothing of w predicts it: no direction
     )
     if not directions:
+        what = "w does not vary" if at == "w" else f"activations at {at} do not change with w"
         raise SetupError(
-            f"activations at {at} do not change with w; take another resolution, or a snapshot "
-            "that was trained for longer"
+            f"{what}; take another place (`at`), or a snapshot that was trained for longer"
         )
     return DirectionSet(
         f"ganspace-{at}" if name is None else name,
@@ -174,9 +177,11 @@ def _projection(width: int) -> Tensor | None:
 
 
 def _check(samples: int, count: int, w_dim: int) -> None:
-    if samples < 2:
-        raise SetupError(f"`samples` must be at least 2, got {samples}; 10,000 are usual")
     if not 1 <= count <= w_dim:
         raise SetupError(
             f"`count` must be from 1 to {w_dim}, as many numbers as w has, got {count}"
+        )
+    if samples <= count:
+        raise SetupError(
+            f"`samples` must be more than `count`, {count}, got {samples}; 10,000 are usual"
         )

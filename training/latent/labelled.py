@@ -16,15 +16,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from training.errors import SetupError
 from training.latent.draws import MAX_SEED
+from training.latent.projection_files import load_projection
 from training.latent.sampler import Sampler
-
-PROJECTIONS: Final = "projections"
-"""Of a run: where projected pictures lie."""
 
 _LARGEST: Final = 64 << 20  # bytes
 _LINES: Final = (".jsonl", ".ndjson", ".json")
@@ -128,22 +125,13 @@ def projected_ws(run: Path, name: str, sampler: Sampler) -> Tensor:
     Raises
     ------
     SetupError
-        If there is none of that name, or it is of another model.
+        If there is none of that name, it is damaged, or of another model.
     """
-    folder = run / PROJECTIONS
-    known = sorted(file.parent.name for file in folder.glob("*/ws.safetensors"))
-    if name not in known:  # so no name leads out of the folder, either
-        told = ", ".join(known[:20]) or "none: make some with `nonesuch latent project`"
-        raise SetupError(f"{run} has no projected picture {name!r}; it has {told}")
-    file = folder / name / "ws.safetensors"
-    try:
-        with safe_open(file, "pt") as opened:
-            ws: Tensor = opened.get_tensor("ws").float().clone()
-    except (SafetensorError, OSError) as error:
-        raise SetupError(f"{file} is damaged: {error}; project the picture again") from error
+    found = load_projection(run, name)
+    ws = found.ws.float()
     if ws.shape != (sampler.num_ws, sampler.w_dim) or not bool(ws.isfinite().all()):
         raise SetupError(
-            f"{file} must hold finite `ws` of shape {(sampler.num_ws, sampler.w_dim)}, has "
+            f"{found.path} must hold finite `ws` of shape {(sampler.num_ws, sampler.w_dim)}, has "
             f"{tuple(ws.shape)}; project the picture again with this model"
         )
     return ws

@@ -34,7 +34,7 @@ class Mix(_Part):
 
 
 class Edit(_Part):
-    """A step along a direction: number `index` of a set, `amount` in units of its range."""
+    """A step along a direction: number `index` of a set, `amount` in standard deviations of w."""
 
     set: str
     index: int = Field(ge=0)
@@ -119,6 +119,21 @@ def compose(
     return ws, [torch.cat(layer) for layer in zip(*each, strict=True)]
 
 
+def mix(ws: Tensor, other: Tensor, layers: tuple[int, int]) -> Tensor:
+    """Take the ws of some layers from others.
+
+    Parameters
+    ----------
+    ws, other : Tensor of shape (..., num_ws, w_dim)
+        Broadcast against each other.
+    layers
+        From the first to before the second.
+    """
+    at = torch.arange(ws.shape[-2], device=ws.device)
+    is_other = (at >= layers[0]) & (at < layers[1])
+    return torch.where(is_other[:, None], other, ws)
+
+
 def _between(sampler: Sampler, picture: Between, known: Known) -> Tensor:
     ws = _ws(sampler, picture.look, known)
     if picture.other is None:
@@ -135,7 +150,7 @@ def _ws(sampler: Sampler, look: Look, known: Known) -> Tensor:
                 f"`mix` must be of ws between 0 and {sampler.num_ws}, got {first} to {last}"
             )
         other = sampler.ws([look.mix.seed], _truncation(look), look.label)[0]
-        ws = torch.cat((ws[:first], other[first:last], ws[last:]))
+        ws = mix(ws, other, (first, last))
     for edit in look.edits:
         ws = known.directions(edit.set).move(ws, edit.index, edit.amount)
     return ws

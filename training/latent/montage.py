@@ -17,7 +17,15 @@ from PIL import Image, ImageDraw, ImageFont
 from training.errors import SetupError
 from training.latent.clip_options import Clip, count_frames
 from training.latent.sampler import Pixels
-from training.latent.video import USUAL, Encoding, Enlarging, enlarged, factor_for, write_video
+from training.latent.video import (
+    USUAL,
+    Encoding,
+    Enlarging,
+    check_video,
+    enlarged,
+    factor_for,
+    write_video,
+)
 from training.trained_on import Progress, silent
 
 _LAST: Final = 3.0  # seconds that the last grid stays: it is what has come of it
@@ -112,6 +120,7 @@ def montage(
     grids = _chosen(sample_grids(run), 1 + (count - last) // _SHORTEST)
     each = min((count - last) / max(len(grids) - 1, 1), _EACH * encoding.fps)
     places = _places(len(grids), each, last)
+    check_video(path, _frame_size(grids[0], scale))
     frames = _frames(grids, places, scale, enlarging, progress)
     done = write_video(path, frames, encoding)
     numbers = {"grids": len(grids), "kimg": grids[-1].kimg}
@@ -165,6 +174,16 @@ def _frames(
         progress("frames", done, len(places))
 
 
+def _frame_size(grid: SampleGrid, scale: int | None) -> tuple[int, int]:
+    height, width = _read(grid.path, None).shape[:2]
+    factor = factor_for((height, width), scale)
+    return height * factor + _strip(width * factor, height * factor), width * factor
+
+
+def _strip(*sides: int) -> int:
+    return max(round(_STRIP * max(sides)), _SMALLEST_STRIP)
+
+
 def _read(path: Path, size: tuple[int, int] | None) -> Pixels:
     try:
         with Image.open(path) as image:
@@ -184,7 +203,7 @@ def _read(path: Path, size: tuple[int, int] | None) -> Pixels:
 
 def _captioned(image: Image.Image, grids: Sequence[SampleGrid], place: float) -> Pixels:
     """Write below a grid how far training is, on a rail that fills."""
-    height = max(round(_STRIP * max(image.size)), _SMALLEST_STRIP)
+    height = _strip(*image.size)
     sheet = Image.new("RGB", (image.width, image.height + height), _PAPER)
     sheet.paste(image, (0, 0))
     draw = ImageDraw.Draw(sheet)

@@ -21,18 +21,18 @@ from torch import Tensor
 from training.encoder import Encoder, OwnEncoder
 from training.errors import SetupError
 from training.latent.draws import MAX_SEED, NoiseKind, Truncation
+from training.latent.labelled import projected_ws
+from training.latent.layout import GREY, Sheet, fitted, fitted_size, labelled, stack
 from training.latent.sampler import PLAIN, Pixels, Sampler
-from training.latent.sheets import fitted
+from training.latent.targets import read_target
 from training.runs.files import write_atomically
 from training.trained_on import Progress, silent
-from training.watch.grids import grid, grid_shape, save_png
+from training.watch.grids import save_png
 
 Score = Callable[[Tensor], Tensor]
 """From ws (N, w_dim), truncated, on the model's device, to scores (N,); high is good."""
 
 _AT_ONCE: Final = 4096  # ws
-_GAP: Final = 2
-_PAPER: Final = (208, 208, 208)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,7 @@ class Search:
     def __post_init__(self) -> None:
         if not 1 <= self.count <= self.samples:
             raise SetupError(
-                f"as many must be kept as are searched, {self.samples:,}, at most, and 1 at least, "
-                f"got {self.count:,}"
+                f"`count` must be 1 to {self.samples:,}, what is searched, got {self.count:,}"
             )
         if self.start < 0 or self.start + self.samples - 1 > MAX_SEED:
             raise SetupError(f"seeds must be from 0 to {MAX_SEED}, got {self.start} and after")
@@ -102,9 +101,11 @@ def search_w(sampler: Sampler, score: Score, search: Search, progress: Progress 
         Told how many ws were scored.
     """
     best = _Best(search)
-    for seeds in _parts(search, _AT_ONCE):
+    end = search.start + search.samples
+    for start in range(search.start, end, _AT_ONCE):
+        seeds = range(start, min(start + _AT_ONCE, end))
         w = sampler.w(seeds, search.label, search.truncation.z_limit)
-        best.add(seeds, score(_truncated(sampler, w, search)))
+        best.add(seeds, score(torch.lerp(sampler.model.G.w_avg, w, search.truncation.psi)))
         progress("ws", best.done, search.samples)
     return best.found()
 
@@ -123,12 +124,12 @@ def search_pictures(
     ----------
     sampler
     examples : ndarray of shape (n, H, W, 3), uint8
-        As people see them, of the size of the model's pictures.
+        Of the size of the model's pictures.
     search
     encoder
         What is compared by; None: `OwnEncoder`.
     progress
-        Told how many pictures were made.
+        Told of pictures.
 
     Raises
     ------
@@ -154,11 +155,48 @@ def search_pictures(
 
 def like(targets: Tensor) -> Score:
     """Score a w by how near it is to the nearest of some, (n, w_dim): minus the distance."""
+    return lambda w: -_to_nearest(w, targets.to(w))
 
-    def score(w: Tensor) -> Tensor:
-        return -_to_nearest(w, targets.to(w))
 
-    return score
+def like_projected(sampler: Sampler, run: Path, names: Sequence[str]) -> Score:
+    """Score a w by how near it is to the mean w of the nearest of some projected pictures.
+
+    Raises
+    ------
+    SetupError
+        If there is no such projected picture of this model.
+    """
+    ws = torch.stack([projected_ws(run, name, sampler) for name in names])
+    return like(ws.mean(1))
+
+
+def show_examples(sampler: Sampler, run: Path, examples: Sequence[str | Path]) -> Pixels:
+    """Give pictures of examples, of the size of the model's.
+
+    Parameters
+    ----------
+    sampler
+    run
+    examples
+        At least one: paths of files; names of projected pictures, shown as the model makes them.
+
+    Returns
+    -------
+    ndarray of shape (n, H, W, 3), uint8
+
+    Raises
+    ------
+    SetupError
+        If there is no such file or projected picture.
+    """
+    found = []
+    for one in examples:
+        if isinstance(one, Path):
+            found.append(read_target(one, sampler.size))
+        else:
+            ws = projected_ws(run, one, sampler).to(sampler.device)
+            found.append(sampler.render(ws[None])[0])
+    return np.stack(found)
 
 
 def write_found(
@@ -193,20 +231,19 @@ def write_found(
         Of the sheet.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    shown: list[Pixels] = []
     names: list[str] = []
+    sheet = Sheet(len(found.seeds), fitted_size(sampler.size), longer=1, paper=GREY)
     made = sampler.pictures(found.seeds, search.truncation, label=search.label, noise=search.noise)
     for seeds, pixels in made:
         for seed, picture in zip(seeds, pixels, strict=True):
             names.append(f"{len(names) + 1:04d}-seed{seed}.png")
             save_png(Image.fromarray(picture), folder / names[-1])
-        shown.append(fitted(pixels))
+        sheet.add(pixels)
         progress("written", len(names), len(found.seeds))
     for path in set(folder.glob("[0-9]*-seed[0-9]*.png")) - {folder / name for name in names}:
         path.unlink()
     _write_csv(found, folder / "samples.csv")
-    top = None if examples is None else fitted(examples)
-    save_png(_sheet(np.concatenate(shown), top), folder / "sheet.png")
+    save_png(_below(examples, sheet), folder / "sheet.png")
     return folder / "sheet.png"
 
 
@@ -230,18 +267,8 @@ class _Best:
         self.done += len(scores)
 
     def found(self) -> Found:
-        return Found(
-            tuple(self._seeds.tolist()), tuple(self._scores.tolist()), self._sum / self.done
-        )
-
-
-def _parts(search: Search, size: int) -> list[range]:
-    end = search.start + search.samples
-    return [range(at, min(at + size, end)) for at in range(search.start, end, size)]
-
-
-def _truncated(sampler: Sampler, w: Tensor, search: Search) -> Tensor:
-    return torch.lerp(sampler.model.G.w_avg, w, search.truncation.psi)
+        mean = self._sum / self.done
+        return Found(tuple(self._seeds.tolist()), tuple(self._scores.tolist()), mean)
 
 
 def _to_nearest(points: Tensor, targets: Tensor) -> Tensor:
@@ -259,20 +286,14 @@ def _encoded(encoder: Encoder, pixels: Pixels, device: torch.device) -> Tensor:
 def _write_csv(found: Found, path: Path) -> None:
     sink = io.StringIO()
     table = csv.writer(sink, lineterminator="\n")
-    table.writerow(("seed", "score"))
-    table.writerows(zip(found.seeds, (f"{score:.6g}" for score in found.scores), strict=True))
+    rows = zip(found.seeds, (f"{score:.6g}" for score in found.scores), strict=True)
+    table.writerows([("seed", "score"), *rows])
     write_atomically(path, sink.getvalue())
 
 
-def _sheet(pictures: Pixels, examples: Pixels | None) -> Image.Image:
-    size = pictures.shape[1:3]
-    columns = grid_shape(len(pictures), (size[0], size[1]))[1]
-    below = grid(pictures, columns, _GAP)
+def _below(examples: Pixels | None, sheet: Sheet) -> Image.Image:
     if examples is None:
-        return below
-    above = grid(examples, min(columns, len(examples)), _GAP)
-    space = size[0] // 4
-    sheet = Image.new("RGB", (below.width, above.height + space + below.height), _PAPER)
-    sheet.paste(above, (0, 0))
-    sheet.paste(below, (0, above.height + space))
-    return sheet
+        return sheet.image
+    columns = min(sheet.columns, len(examples))
+    above = labelled(fitted(examples), columns=columns, longer=1, paper=GREY)
+    return stack([above, sheet.image], GREY)

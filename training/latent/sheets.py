@@ -1,4 +1,4 @@
-"""Contact sheets of directions: a row for each and seed, a column for each amount."""
+"""Contact sheets: what directions do to pictures, and what has become of two models."""
 
 from __future__ import annotations
 
@@ -10,21 +10,23 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from training.errors import SetupError
+from training.latent.blend import Blended
 from training.latent.directions import Direction, DirectionSet, apply
 from training.latent.draws import Truncation
-from training.latent.sampler import Pixels, Sampler
+from training.latent.layout import GREY, fitted
+from training.latent.sampler import PLAIN, Pixels, Sampler
+from training.models import load_model
 from training.trained_on import Progress, silent
 from training.watch.grids import grid, grid_shape
 
-_PAPER: Final = (208, 208, 208)
 _INK: Final = (0, 0, 0)
 _FAINT: Final = (96, 96, 96)
-_SMALLEST, _LARGEST = 96, 256  # px of the longer side of a picture on a sheet
 _GAP: Final = 2
 _APART: Final = 10  # px between directions
 _MARGIN: Final = 8  # px around captions
 _LINE: Final = 14  # px
 _LONGEST: Final = 24  # characters of a caption
+_SEEDS: Final = 8  # pictures of each model
 
 
 def direction_sheet(
@@ -33,7 +35,7 @@ def direction_sheet(
     seeds: Sequence[int] = (0, 1),
     *,
     columns: int = 7,
-    truncation: Truncation | None = None,
+    truncation: Truncation = PLAIN,
     label: int | None = None,
     progress: Progress = silent,
 ) -> Image.Image:
@@ -49,7 +51,7 @@ def direction_sheet(
     columns
         Amounts; an odd number has the picture itself in the middle.
     truncation
-        Of the pictures, before they are moved; None: none.
+        Of the pictures, before they are moved.
     label
         Class; None: that of each seed.
     progress
@@ -71,7 +73,7 @@ def direction_sheet(
             f"a sheet must have at least 2 columns and a seed, got {columns=} and {len(seeds)} "
             "seeds; 7 columns are usual"
         )
-    ws = sampler.ws(seeds, truncation or Truncation(), label)
+    ws = sampler.ws(seeds, truncation, label)
     rows: list[list[Pixels]] = []
     total = len(found.directions) * len(seeds)
     for direction in found.directions:
@@ -85,16 +87,34 @@ def direction_sheet(
     return _laid_out(found.directions, rows, columns)
 
 
-def fitted(pixels: Pixels) -> Pixels:
-    """Bring pictures to a size that is well seen on a sheet; (N, H, W, 3) to (N, h, w, 3)."""
-    height, width = pixels.shape[1:3]
-    longer = max(height, width)
-    if longer > _LARGEST:
-        size = (max(width * _LARGEST // longer, 1), max(height * _LARGEST // longer, 1))
-        small = [Image.fromarray(each).resize(size, Image.Resampling.BOX) for each in pixels]
-        return np.stack([np.asarray(each) for each in small])
-    factor = -(-_SMALLEST // longer)
-    return pixels.repeat(factor, axis=1).repeat(factor, axis=2)
+def blend_sheet(
+    made: Blended, truncation: Truncation = PLAIN, *, device: torch.device | str = "cpu"
+) -> Image.Image:
+    """Draw the same seeds by the first of two models, by the new one and by the second.
+
+    Parameters
+    ----------
+    made
+        As `blend` gives it.
+    truncation
+    device
+        What computes.
+
+    Returns
+    -------
+    Image
+        RGB; a row for each.
+    """
+    first, second = made.parents
+    paths = (first, made.run / "snapshots" / made.snapshot, second)
+    rows = []
+    for path in paths:
+        sampler = Sampler(load_model(path, device=device))
+        rows.append(fitted(sampler.render(sampler.ws(range(_SEEDS), truncation))))
+    names = [path.parent.parent.name for path in paths]
+    if names[0] == names[2]:  # two ages of one run
+        names = [path.name for path in (first, made.run, second)]
+    return grid(np.concatenate(rows), _SEEDS, captions=[caption(name) for name in names])
 
 
 def caption(text: str) -> str:
@@ -114,7 +134,7 @@ def _laid_out(
     block = (len(rows[0]) * (height + _GAP) + _APART, left + columns * (width + _GAP) + _APART)
     down, across = grid_shape(len(rows), block)
     top = _LINE + _MARGIN
-    sheet = Image.new("RGB", (across * block[1], top + down * block[0]), _PAPER)
+    sheet = Image.new("RGB", (across * block[1], top + down * block[0]), GREY)
     pen = ImageDraw.Draw(sheet)
     for panel in range(across):
         for column, amount in enumerate(_amounts(directions, columns)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -101,13 +101,12 @@ def write_video(path: Path, frames: Iterable[Pixels], encoding: Encoding = USUAL
     ValueError
         If there are no frames, or one has another shape or type.
     """
-    check_encoder()
-    if path.suffix != ".mp4":
-        raise SetupError(f"a video's name must end in .mp4, got {path.name!r}; add it")
+    check_video(path)
     rest = iter(frames)
     first = next(rest, None)
     if first is None:
         raise ValueError("`frames` must hold at least one frame, got none")
+    check_video(path, first.shape)
     checked = _checked(chain([first], rest), first.shape)
     partial = path.with_name(f".{path.name}.part")
     try:
@@ -116,6 +115,32 @@ def write_video(path: Path, frames: Iterable[Pixels], encoding: Encoding = USUAL
     finally:
         partial.unlink(missing_ok=True)
     return Written(path, count, size)
+
+
+def check_video(path: Path, size: Sequence[int] = (0, 0)) -> None:
+    """Refuse what cannot be written, before any frame of it is made.
+
+    Parameters
+    ----------
+    path
+        Ends in `.mp4`.
+    size
+        Height and width of frames, px, where they are known.
+
+    Raises
+    ------
+    SetupError
+        If PyAV or its encoder is missing, the name has another ending, or frames are too large.
+    """
+    check_encoder()
+    if path.suffix != ".mp4":
+        raise SetupError(f"a video's name must end in .mp4, got {path.name!r}; add it")
+    height, width = _even(size)
+    if max(height, width) > LARGEST:
+        raise SetupError(
+            f"a side of a video must be at most {LARGEST} px, got {height}×{width} "
+            "(height × width); ask for fewer rows and columns, or a smaller scale"
+        )
 
 
 def check_encoder(name: str = ENCODER) -> None:
@@ -188,13 +213,8 @@ def factor_for(size: tuple[int, int], asked: int | None = None, *, at_least: int
     return asked
 
 
-def _even(shape: tuple[int, ...]) -> tuple[int, int]:
+def _even(shape: Sequence[int]) -> tuple[int, int]:
     height, width = (side + side % 2 for side in shape[:2])
-    if max(height, width) > LARGEST:
-        raise SetupError(
-            f"a side of a video must be at most {LARGEST} px, got {height}×{width} "
-            "(height × width); ask for fewer rows and columns, or a smaller scale"
-        )
     return height, width
 
 

@@ -99,7 +99,8 @@ def list_runs(models: Path) -> list[RunRecord]:
     """Give the runs in a folder of runs, the one started last first.
 
     A run with a damaged record is among them, as `failed` with the damage as its reason: one bad
-    file must not hide the others, nor itself.
+    file must not hide the others, nor itself. Folders whose names begin with a dot are being
+    written, or are what was left when that was killed: they are passed over.
 
     Parameters
     ----------
@@ -108,8 +109,8 @@ def list_runs(models: Path) -> list[RunRecord]:
     """
     if not models.is_dir():
         return []
-    files = models.glob(f"*/{RUN_FILE}")
-    records = [_read_or_explain(file.parent) for file in files]
+    folders = [file.parent for file in models.glob(f"*/{RUN_FILE}")]
+    records = [_read_or_explain(one) for one in folders if not one.name.startswith(".")]
     return sorted(records, key=lambda record: (record.started, record.path), reverse=True)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from training.latent.rare import Found, Search
     from training.latent.sampler import Pixels
 
-_SHOWN: Final = 8  # pictures of each model
+_TAGS: Final = "tags"
 _UNLIKE: Final = 0.1  # cosine of weights below which two models have nothing in common
 _BY_W, _BY_PICTURES = 100_000, 2_000  # samples that are searched
 
@@ -79,15 +79,20 @@ def blend(
         from training.distributed import pick_device
         from training.latent.blend import Recipe
         from training.latent.blend import blend as make
+        from training.latent.draws import Truncation
+        from training.latent.sheets import blend_sheet
+        from training.watch.grids import save_png
 
+        # All that can be refused is, before there is a run that the mended command would refuse.
+        truncated, on = Truncation(psi), pick_device("auto" if device is None else device.value)
         share = (0.5 if start is None else 1.0) if weight is None else weight
         recipe = Recipe(share, start, ramp)
         folder, settings = find_run(run, config)
         second, _ = find_run(other, config)
         paths = (_snapshot(folder, snapshot), _snapshot(second, other_snapshot))
         made = make(*paths, _new_run(out, folder, settings), recipe)
-        on = pick_device("auto" if device is None else device.value)
-        sheet = _compare(made, psi, on)
+        sheet = made.run / "samples" / "blend.png"
+        save_png(blend_sheet(made, truncated, device=on), sheet)
         if made.likeness < _UNLIKE:
             complain(
                 f"the weights of the two have little in common (cosine {made.likeness:.2f}): "
@@ -105,7 +110,9 @@ def more(
         list[str] | None,
         typer.Option(help="Name of a projected picture, or a picture's file; repeatable."),
     ] = None,
-    from_set: Annotated[str, typer.Option("--set", help="Set that the tag is in.")] = "tags",
+    from_set: Annotated[
+        str | None, typer.Option("--set", help="Set that the tag is in; `tags` otherwise.")
+    ] = None,
     by: Annotated[
         By | None,
         typer.Option(help="Likeness in w, or of made pictures; w for projected pictures."),
@@ -128,9 +135,7 @@ def more(
     as_json: JsonOption = False,
 ) -> None:
     """Find the samples, of very many, that have a tag most clearly or look most like examples."""
-    if (tag is None) == (not like):
-        complain("error: one of --tag and --like must be given; give a tag or an example")
-        raise typer.Exit(2)
+    _check_search(tag, like, from_set, by)
 
     def work(bench: Workbench) -> None:
         from training.latent.draws import Truncation
@@ -148,12 +153,9 @@ def more(
             noise.value,
         )
         if tag is not None:
-            found, examples = _by_tag(bench, from_set, tag, asked), None
-        elif pictures:
-            examples = _examples(bench, names)
-            found = _by_pictures(bench, examples, asked)
+            found, examples = _by_tag(bench, from_set or _TAGS, tag, asked), None
         else:
-            found, examples = _by_w(bench, names, asked)
+            found, examples = _by_examples(bench, names, asked, pictures=pictures)
         what = tag if tag is not None else Path(names[0]).stem
         folder = bench.out(out, f"more-{_plain(what)}-{bench.snapshot}")
         sheet = write_found(
@@ -162,6 +164,21 @@ def more(
         _show_found(found, samples, folder, sheet, as_json)
 
     with_run(work, run, config, snapshot=snapshot, device=device, batch=batch)
+
+
+def _check_search(
+    tag: str | None, like: list[str] | None, from_set: str | None, by: By | None
+) -> None:
+    wrong = None
+    if (tag is None) == (not like):
+        wrong = "one of --tag and --like must be given; give a tag or an example"
+    elif tag is not None and by is By.FEATURES:
+        wrong = "--tag is looked for in w alone, got --by features; leave --by out, or give --like"
+    elif tag is None and from_set is not None:
+        wrong = f"--set says where a --tag is, got --set {from_set} with --like; leave one out"
+    if wrong is not None:
+        complain(f"error: {wrong}")
+        raise typer.Exit(2)
 
 
 def _snapshot(run: Path, name: str | None) -> Path:
@@ -174,31 +191,6 @@ def _new_run(out: str, first: Path, settings: DatasetConfig | None) -> Path:
     from flows.trainings.runs import models_folder, run_folder
 
     return run_folder(first.parent if settings is None else models_folder(settings), out)
-
-
-def _compare(made: Blended, psi: float, device: Any) -> Path:
-    """Draw the same seeds by the first, the new and the second model, in a row each."""
-    import numpy as np
-
-    from training.latent.draws import Truncation
-    from training.latent.sampler import Sampler
-    from training.latent.sheets import caption, fitted
-    from training.models import load_model
-    from training.watch.grids import grid, save_png
-
-    first, second = made.parents
-    paths = (first, made.run / "snapshots" / made.snapshot, second)
-    rows = []
-    for path in paths:
-        sampler = Sampler(load_model(path, device=device))
-        rows.append(fitted(sampler.render(sampler.ws(range(_SHOWN), Truncation(psi)))))
-    names = [path.parent.parent.name for path in paths]
-    if names[0] == names[2]:  # two ages of one run
-        names = [path.name for path in (first, made.run, second)]
-    captions = [caption(name) for name in names]
-    sheet = made.run / "samples" / "blend.png"
-    save_png(grid(np.concatenate(rows), _SHOWN, captions=captions), sheet)
-    return sheet
 
 
 def _show_blend(made: Blended, sheet: Path, as_json: bool) -> None:
@@ -239,39 +231,20 @@ def _by_tag(bench: Workbench, from_set: str, tag: str, search: Search) -> Found:
     return search_w(bench.sampler, model.predict, search, bench.progress)
 
 
-def _by_w(bench: Workbench, names: list[str], search: Search) -> tuple[Found, Pixels]:
-    import torch
+def _by_examples(
+    bench: Workbench, names: list[str], search: Search, *, pictures: bool
+) -> tuple[Found, Pixels]:
+    from training.latent.rare import like_projected, search_pictures, search_w, show_examples
 
-    from training.latent.labelled import projected_ws
-    from training.latent.rare import like, search_w
-
-    ws = torch.stack([projected_ws(bench.run, name, bench.sampler) for name in names])
-    found = search_w(bench.sampler, like(ws.mean(1)), search, bench.progress)
-    return found, bench.sampler.render(ws.to(bench.sampler.device))
-
-
-def _by_pictures(bench: Workbench, examples: Pixels, search: Search) -> Found:
-    from training.latent.rare import search_pictures
-
-    return search_pictures(bench.sampler, examples, search, progress=bench.progress)
-
-
-def _examples(bench: Workbench, names: list[str]) -> Pixels:
-    """Read files; of projected pictures, take what the model makes of them."""
-    import numpy as np
-    import torch
-
-    from training.latent.labelled import projected_ws
-    from training.latent.targets import read_target
-
-    sampler, found = bench.sampler, []
-    for name in names:
-        if _is_file(name):
-            found.append(read_target(Path(name), sampler.size))
-        else:
-            ws = projected_ws(bench.run, name, sampler)
-            found.append(sampler.render(torch.stack([ws]).to(sampler.device))[0])
-    return np.stack(found)
+    sampler = bench.sampler
+    if pictures:
+        shown = show_examples(
+            sampler, bench.run, [Path(name) if _is_file(name) else name for name in names]
+        )
+        return search_pictures(sampler, shown, search, progress=bench.progress), shown
+    score = like_projected(sampler, bench.run, names)
+    found = search_w(sampler, score, search, bench.progress)
+    return found, show_examples(sampler, bench.run, names)
 
 
 def _plain(text: str) -> str:

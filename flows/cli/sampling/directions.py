@@ -62,6 +62,7 @@ def sefa(
     def work(bench: Workbench) -> None:
         from training.latent import sefa as by
 
+        drawn = _Sheet(sheet, seeds, psi, label)
         found = by.sefa(
             bench.sampler,
             layers=layers or None,
@@ -70,7 +71,7 @@ def sefa(
             name=name or "sefa",
             progress=bench.progress,
         )
-        _keep(bench, found, as_json, _Sheet(sheet, seeds, psi, label))
+        _keep(bench, found, as_json, drawn)
 
     with_run(work, run, config, snapshot=snapshot, device=device, batch=batch)
 
@@ -83,7 +84,9 @@ def ganspace(
     ] = "w",
     layers: GroupOption = None,
     count: Annotated[int, typer.Option(min=1, help="Directions.")] = 10,
-    samples: Annotated[int, typer.Option(min=2, help="Samples that components are of.")] = 10_000,
+    samples: Annotated[
+        int, typer.Option(min=2, help="Samples that components are of; more than --count.")
+    ] = 10_000,
     seed: SeedOption = 0,
     name: NameOption = None,
     snapshot: SnapshotOption = None,
@@ -101,6 +104,7 @@ def ganspace(
     def work(bench: Workbench) -> None:
         from training.latent import ganspace as by
 
+        drawn = _Sheet(sheet, seeds, psi, label)
         found = by.ganspace(
             bench.sampler,
             at=at,
@@ -112,7 +116,7 @@ def ganspace(
             name=name,
             progress=bench.progress,
         )
-        _keep(bench, found, as_json, _Sheet(sheet, seeds, psi, label))
+        _keep(bench, found, as_json, drawn)
 
     with_run(work, run, config, snapshot=snapshot, device=device, batch=batch)
 
@@ -141,6 +145,7 @@ def tags(
         from training.latent.labelled import find_examples, read_tags
         from training.latent.tagged import tag_directions, tag_models
 
+        drawn = _Sheet(sheet, seeds, psi, label)
         of = bench.sampler.label(label)
         models, left_out = tag_models(
             find_examples(bench.sampler, bench.run, read_tags(file), of), seed
@@ -150,7 +155,7 @@ def tags(
         found = tag_directions(
             bench.sampler, models, label=of, name=name or "tags", progress=bench.progress
         )
-        _keep(bench, found, as_json, _Sheet(sheet, seeds, psi, label), left_out=left_out)
+        _keep(bench, found, as_json, drawn, left_out=left_out)
 
     with_run(work, run, config, snapshot=snapshot, device=device, batch=batch)
 
@@ -182,21 +187,23 @@ def directions(
 
 
 class _Sheet:
-    """Which pictures a sheet shows, if there shall be one."""
+    """Which pictures a sheet shows, if there shall be one; refuses what cannot be at once."""
 
     def __init__(self, wanted: bool, seeds: str, psi: float, label: str | None) -> None:
-        self.wanted, self.seeds, self.psi, self.label = wanted, seeds, psi, label
+        from training.latent.draws import Truncation, parse_seeds
+
+        self.wanted, self.label = wanted, label
+        self._seeds, self._truncation = parse_seeds(seeds), Truncation(psi)
 
     def draw(self, bench: Workbench, found: DirectionSet, path: Path) -> None:
-        from training.latent.draws import Truncation, parse_seeds
         from training.latent.sheets import direction_sheet
         from training.watch.grids import save_png
 
         image = direction_sheet(
             bench.sampler,
             found,
-            parse_seeds(self.seeds),
-            truncation=Truncation(self.psi),
+            self._seeds,
+            truncation=self._truncation,
             label=bench.sampler.label(self.label),
             progress=bench.progress,
         )

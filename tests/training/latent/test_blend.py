@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,8 @@ from training.latent.sampler import Sampler
 from training.models import Model, load_snapshot
 from training.request import Request
 from training.runs import snapshots
-from training.runs.record import read_run
+from training.runs.locks import hold
+from training.runs.record import is_alive, list_runs, read_run
 from training.session import train
 
 LEVELS = ["4x3", "8x6", "16x12"]
@@ -163,3 +166,20 @@ def test_refuses_resolutions_that_there_are_not() -> None:
 def test_leaves_what_is_not_of_g() -> None:
     tensors = {"D.x": torch.ones(1), "G.x": torch.ones(1), "G_opt.x": torch.ones(1)}
     assert set(blended(tensors, tensors, {}, 0.5)) == {"G.x"}
+
+
+def test_what_a_killed_blend_has_left_is_removed_by_the_next(
+    trained: Trained, tmp_path: Path
+) -> None:
+    own = snapshot_of(trained.plain)
+    names = (".tmp-new-123", f".tmp-new-{os.getpid()}", ".tmp-new-2-123", ".tmp-new-124")
+    stale, of_this_process, of_another, at_work = (tmp_path / name for name in names)
+    for folder in (stale, of_this_process, of_another, at_work):
+        shutil.copytree(trained.conditional, folder)
+    with hold(at_work):
+        blend(own, own, tmp_path / "new", Recipe())
+    there = {path.name for path in tmp_path.iterdir()}
+    assert there == {"new", of_another.name, at_work.name}
+    (run,) = list_runs(tmp_path)
+    assert (run.path.name, run.labels, run.snapshots) == ("new", (), (own.name,))
+    assert not is_alive(run)

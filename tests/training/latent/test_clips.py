@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from tests.training.conftest import Trained
 from tests.training.latent.playing import play
@@ -17,11 +20,20 @@ from training.errors import SetupError
 from training.latent.clip_options import ClipOptions, count_frames
 from training.latent.clips import circle, interpolation_grid, style_mixing
 from training.latent.draws import Truncation
-from training.latent.filming import PAPER, film, mixing_walk, sheet, sphere_walk, spline_walk
-from training.latent.sampler import Sampler
+from training.latent.filming import (
+    PAPER,
+    film,
+    mixing_walk,
+    sheet,
+    sheet_size,
+    sphere_walk,
+    spline_walk,
+)
+from training.latent.sampler import Pixels, Sampler
 from training.latent.video import Encoding, enlarged
 from training.latent.walks import turns
 from training.models import load_model
+from training.trained_on import silent
 
 OPTIONS = ClipOptions(seconds=2, encoding=Encoding(fps=10, crf=4), scale=2, enlarging="nearest")
 STILL = replace(OPTIONS, truncation=Truncation(psi=0))
@@ -64,10 +76,12 @@ def test_a_sheet_has_pictures_in_their_places_and_paper_between() -> None:
     cells = cells.repeat(3, 4)
     laid = sheet(cells)
     assert laid.shape == (2 * 5 + GAP, 3 * 7 + 2 * GAP, 3)
+    assert sheet_size((5, 7), 2, 3, headed=False) == laid.shape[:2]
     assert (laid[9:, 22:] == 5).all()
     assert (laid[5:9] == PAPER).all()
     apart = sheet(cells, headed=True)
     assert apart.shape == (2 * 5 + 2 * GAP, 3 * 7 + 3 * GAP, 3)
+    assert sheet_size((5, 7), 2, 3, headed=True) == apart.shape[:2]
     assert (apart[:, 7:15] == PAPER).all()
     assert (apart[13:, 26:] == 5).all()
 
@@ -85,6 +99,15 @@ def test_a_class_is_kept_on_the_sphere(conditional: Sampler) -> None:
     torch.testing.assert_close(
         walk(turns(4))[:, 0], conditional.ws(range(4), label=1), rtol=1e-3, atol=1e-4
     )
+
+
+def test_each_picture_keeps_its_own_class_on_the_sphere(conditional: Sampler) -> None:
+    first = [0, 2, 4, 6]  # seeds, with classes that are not all the same
+    assert len({conditional.class_of(seed) for seed in first}) > 1
+    walk = sphere_walk(conditional, range(8), 4, Truncation(), None)
+    torch.testing.assert_close(walk(turns(2))[0], conditional.ws(first), rtol=1e-3, atol=1e-4)
+    with pytest.raises(SetupError, match="`label` must be one of"):
+        sphere_walk(conditional, range(8), 4, Truncation(), 99)
 
 
 def test_frames_are_the_same_however_many_are_made_at_once(sampler: Sampler) -> None:
@@ -111,9 +134,41 @@ def test_frames_are_the_same_however_many_are_made_at_once(sampler: Sampler) -> 
         assert np.abs(other.astype(int) - films[0]).max() <= 1
 
 
+class Watched(Sampler):
+    """Keeps in mind how many pictures were asked for at once."""
+
+    most = 0
+
+    def render(self, ws: Tensor, noises: Sequence[Tensor] | None = None) -> Pixels:
+        self.most = max(self.most, len(ws), *(len(noise) for noise in noises or ()))
+        return super().render(ws, noises)
+
+
+@pytest.mark.parametrize("cells", [1, 3, 35])
+def test_pictures_are_made_a_batch_at_a_time_whatever_a_frame_has(
+    sampler: Sampler, cells: int
+) -> None:
+    own = Watched(sampler.model, 4)
+    walk = spline_walk(own, range(cells), cells, Truncation(), None)
+    made = list(film(own, walk, turns(5), own.noises("random", range(cells)), silent))
+    assert [len(frame) for frame in made] == [cells] * 5
+    assert own.most == 4
+    assert all(np.array_equal(frame, made[0]) for frame in made)  # one key: it stands still
+    expected = sampler.render(own.ws(range(cells)), own.noises("random", range(cells)))
+    assert np.abs(made[0].astype(int) - expected).max() <= 1
+
+
+def test_pictures_can_share_noise(sampler: Sampler) -> None:
+    walk = spline_walk(sampler, [7, 7, 7], 3, Truncation(), None)
+    noises, of = sampler.noises("random", [0, 1]), torch.tensor([0, 1, 0])
+    (one, _) = film(sampler, walk, turns(2), noises, silent, noise_of=of)
+    assert np.array_equal(one[0], one[2])
+    assert not np.array_equal(one[0], one[1])
+
+
 def test_mixed_pictures_have_the_layers_of_their_source() -> None:
     still = torch.arange(2.0).view(2, 1, 1).expand(2, 4, 3)
-    walk = mixing_walk(lambda at: 10 + torch.zeros(len(at), 5, 4, 3), still, slice(1, 3))
+    walk = mixing_walk(lambda at: 10 + torch.zeros(len(at), 5, 4, 3), still, (1, 3))
     ws = walk(turns(6)).view(6, 3, 5, 4, 3)
     assert (ws[:, 0] == 10).all()
     assert (ws[:, 1:, :, 1:3] == 10).all()
@@ -239,6 +294,25 @@ def test_a_circle_goes_through_one_class(conditional: Sampler, tmp_path: Path) -
         for label in (0, 1)
     ]
     assert not np.array_equal(frames[0], frames[1])
+
+
+@pytest.mark.parametrize("make", [interpolation_grid, style_mixing, circle])
+@pytest.mark.parametrize(
+    ("name", "scale", "told"), [("a.mp4", 999, "at most 8192 px"), ("a.gif", 1, "must end in .mp4")]
+)
+def test_what_cannot_be_written_is_told_before_a_picture_is_made(
+    sampler: Sampler, tmp_path: Path, make: Any, name: str, scale: int, told: str
+) -> None:
+    own = Watched(sampler.model, 8)
+    with pytest.raises(SetupError, match=told):
+        make(own, tmp_path / name, replace(OPTIONS, scale=scale), progress=pytest.fail)
+    assert own.most == 0
+
+
+def test_the_largest_sheet_is_measured_with_its_paper(sampler: Sampler, tmp_path: Path) -> None:
+    options = replace(OPTIONS, scale=8)  # 128 px high: without paper, 64 rows would fit
+    with pytest.raises(SetupError, match=f"got {64 * 128 + 63 * GAP}×96"):
+        interpolation_grid(sampler, tmp_path / "a.mp4", options, rows=64, columns=1)
 
 
 def test_counts_that_make_no_sheet_are_refused(sampler: Sampler, tmp_path: Path) -> None:

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +12,8 @@ from tests.training.conftest import Trained
 from training.errors import SetupError
 from training.latent import figures
 from training.latent.draws import Truncation
-from training.latent.figures import mix
-from training.latent.layout import labelled, stack
+from training.latent.layout import labelled
+from training.latent.looks import mix
 from training.latent.sampler import Pixels, Sampler
 from training.models import load_snapshot
 
@@ -80,14 +84,44 @@ def test_noise_shows_where_a_picture_differs(sampler: Sampler) -> None:
     assert not np.array_equal(none, fine)
 
 
-def test_a_sheet_of_many_stays_one_that_viewers_open() -> None:
-    many = np.zeros((900, 64, 48, 3), np.uint8)
-    sheet = labelled(many, columns=1)
-    assert max(sheet.size) <= 20_000
-    assert stack([sheet, sheet]).height > 2 * sheet.height
+def test_pictures_of_a_grid_stand_where_one_sheet_of_all_has_them(sampler: Sampler) -> None:
+    expected = labelled(sampler.render(sampler.ws(range(3, 13))), columns=4)
+    told: list[tuple[str, int, int]] = []
+    sheet = figures.uncurated(
+        sampler, range(3, 13), columns=4, progress=lambda *what: told.append(what)
+    )
+    assert np.array_equal(np.asarray(sheet), np.asarray(expected))
+    assert told[-1] == ("pictures", 10, 10)
 
 
-def test_small_pictures_are_enlarged_pixel_by_pixel() -> None:
-    picture = np.arange(2 * 2 * 3, dtype=np.uint8).reshape(1, 2, 2, 3)
-    sheet = np.asarray(labelled(picture, longer=8))
-    assert np.array_equal(sheet, picture[0].repeat(4, 0).repeat(4, 1))
+def test_a_grid_holds_few_of_its_pictures(sampler: Sampler) -> None:
+    alive: weakref.WeakSet[Pixels] = weakref.WeakSet()
+    most = 0
+
+    class Batch(np.ndarray):  # weak sets want what can be hashed
+        __hash__ = object.__hash__
+
+    class Watched(Sampler):
+        def pictures(self, *asked: Any, **more: Any) -> Iterator[tuple[list[int], Pixels]]:
+            nonlocal most
+            for seeds, pixels in super().pictures(*asked, **more):
+                batch = pixels.view(Batch)
+                alive.add(batch)
+                most = max(most, len(alive))
+                yield seeds, batch
+
+    figures.uncurated(Watched(sampler.model, batch=4), range(80))
+    assert 0 < most <= 3
+
+
+def test_more_pictures_than_a_sheet_has_room_for_are_refused_before_they_are_made(
+    sampler: Sampler,
+) -> None:
+    told: list[str] = []
+    with pytest.raises(
+        SetupError, match="at most 3,200 rows and as many columns, got 10,000 and 1"
+    ):
+        figures.uncurated(
+            sampler, range(10_000), columns=1, progress=lambda what, *_: told.append(what)
+        )
+    assert not told

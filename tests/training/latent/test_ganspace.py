@@ -75,7 +75,34 @@ def test_tells_how_far_it_is(sampler: Sampler) -> None:
 def test_refuses_what_there_is_not(sampler: Sampler) -> None:
     with pytest.raises(SetupError, match="w or one of 4x3, 8x6, 16x12, got '5x5'"):
         ganspace(sampler, at="5x5", count=1)
-    with pytest.raises(SetupError, match="`samples` must be at least 2"):
-        ganspace(sampler, samples=1, count=1)
+    for at in ("w", "4x3"):
+        with pytest.raises(SetupError, match="`samples` must be more than `count`, 6, got 3"):
+            ganspace(sampler, at=at, samples=3, count=6)
     with pytest.raises(SetupError, match="`count` must be from 1 to 8"):
         ganspace(sampler, count=0)
+
+
+def varying(trained: Trained, numbers: int) -> Sampler:
+    """A model in whose w so many numbers vary, all others standing still."""
+    model = load_snapshot(trained.plain)
+    with torch.no_grad():
+        model.G.mapping.layers[-1].weight[numbers:] = 0
+    return Sampler(model, batch=16)
+
+
+def test_what_does_not_vary_is_no_direction(trained: Trained) -> None:
+    found = ganspace(varying(trained, 2), samples=60, count=6)
+    assert [direction.name for direction in found.directions] == ["pc-1", "pc-2"]
+    assert all(not direction.vector[2:].any() for direction in found.directions)
+    for at in ("w", "4x3"):
+        with pytest.raises(SetupError, match=r"not (vary|change)"):
+            ganspace(varying(trained, 0), at=at, samples=60, count=6)
+
+
+def test_few_samples_give_no_direction_of_rounding_noise(sampler: Sampler) -> None:
+    for at in ("w", "8x6"):
+        found = ganspace(sampler, at=at, samples=7, count=6)
+        assert len(found.directions) == 6
+        shares = [direction.share or 0 for direction in found.directions]
+        assert min(shares) > 1e-10 * max(shares)
+        assert min(direction.scale for direction in found.directions) > 1e-5

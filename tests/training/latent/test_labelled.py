@@ -8,9 +8,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors.torch import save_file
 
 from tests.training.conftest import Trained
+from tests.training.latent.projected import put_projection
 from training.errors import SetupError
 from training.latent.labelled import TagRow, find_examples, read_tags
 from training.latent.sampler import Sampler
@@ -83,8 +83,7 @@ def test_a_picture_with_two_tags_is_one_example(sampler: Sampler, tmp_path: Path
 
 def test_projected_pictures_stand_for_their_mean_w(sampler: Sampler, tmp_path: Path) -> None:
     ws = torch.randn(6, 8, generator=torch.Generator().manual_seed(0))
-    (tmp_path / "projections" / "hat").mkdir(parents=True)
-    save_file({"ws": ws}, tmp_path / "projections" / "hat" / "ws.safetensors")
+    put_projection(tmp_path, "hat", ws)
     found = find_examples(sampler, tmp_path, [TagRow("hat", "red"), TagRow(1, "")])
     assert torch.allclose(found.w[1], ws.mean(0))
     assert found.tags == (frozenset(), frozenset({"red"}))
@@ -93,11 +92,16 @@ def test_projected_pictures_stand_for_their_mean_w(sampler: Sampler, tmp_path: P
 def test_refuses_projections_that_are_missing_or_of_another_model(
     sampler: Sampler, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "projections" / "hat"
-    folder.mkdir(parents=True)
-    save_file({"ws": torch.zeros(5, 8)}, folder / "ws.safetensors")
+    put_projection(tmp_path, "hat", torch.zeros(5, 8))
     with pytest.raises(SetupError, match=r"of shape \(6, 8\), has \(5, 8\)"):
         find_examples(sampler, tmp_path, [TagRow("hat", "red")])
     for name in ("shoe", "../projections/hat", "hat/"):
         with pytest.raises(SetupError, match="it has hat"):
             find_examples(sampler, tmp_path, [TagRow(name, "red")])
+
+
+def test_a_damaged_projection_is_named(sampler: Sampler, tmp_path: Path) -> None:
+    folder = put_projection(tmp_path, "hat", torch.zeros(6, 8))
+    (folder / "facts.json").write_text("{")  # as every command sees it
+    with pytest.raises(SetupError, match="hat is damaged"):
+        find_examples(sampler, tmp_path, [TagRow("hat", "red")])

@@ -12,7 +12,7 @@ from torch import Tensor
 from tests.training.conftest import Trained
 from training.errors import SetupError
 from training.latent.draws import Truncation
-from training.latent.looks import Between, Edit, Known, Look, Mix, compose
+from training.latent.looks import Between, Edit, Known, Look, Mix, compose, mix
 from training.latent.sampler import Sampler
 from training.models import load_snapshot
 
@@ -124,3 +124,12 @@ def test_a_look_that_says_nothing_sensible_is_refused(look: dict[str, Any]) -> N
 def test_a_share_needs_where_it_leads(sampler: Sampler) -> None:
     with pytest.raises(ValidationError, match="`share` needs `other`"):
         Between(look=Look(), share=0.5)
+
+
+def test_mixing_takes_layers_of_all_pictures_alike() -> None:
+    ws, other = torch.zeros(2, 1, 4, 3), torch.arange(5.0).view(1, 5, 1, 1).expand(1, 5, 4, 3)
+    mixed = mix(ws, other, (1, 3))
+    assert mixed.shape == (2, 5, 4, 3)
+    assert torch.equal(mixed[:, :, 1:3], other[:, :, 1:3].expand(2, -1, -1, -1))
+    assert not mixed[:, :, [0, 3]].any()
+    assert torch.equal(mix(ws[0], other[0], (2, 2)), ws[0].expand(5, -1, -1))

@@ -133,3 +133,11 @@ def test_a_damaged_grid_is_named(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match=r"kimg-000001\.000\.png must be a picture"):
         montage(run, tmp_path / "a.mp4", encoding=FAST)
     assert not (tmp_path / "a.mp4").exists()
+
+
+def test_frames_beyond_every_player_are_refused_before_one_is_made(tmp_path: Path) -> None:
+    run = run_of(tmp_path, 10, 20)
+    told: list[tuple[str, int, int]] = []
+    with pytest.raises(SetupError, match="at most 8192 px, got 872000×1200000"):
+        montage(run, tmp_path / "a.mp4", scale=20_000, progress=lambda *what: told.append(what))
+    assert not told

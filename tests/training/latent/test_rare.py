@@ -11,9 +11,20 @@ import torch
 from PIL import Image
 
 from tests.training.conftest import Trained
+from tests.training.latent.projected import put_projection
 from training.errors import SetupError
 from training.latent.draws import Truncation
-from training.latent.rare import Found, Search, like, search_pictures, search_w, write_found
+from training.latent.layout import GREY
+from training.latent.rare import (
+    Found,
+    Search,
+    like,
+    like_projected,
+    search_pictures,
+    search_w,
+    show_examples,
+    write_found,
+)
 from training.latent.sampler import Sampler
 from training.models import load_snapshot
 
@@ -99,8 +110,8 @@ def test_writes_pictures_scores_and_a_sheet(sampler: Sampler, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"samples": 5, "count": 6}, "got 6"),
-        ({"count": 0}, "1 at least"),
+        ({"samples": 5, "count": 6}, "`count` must be 1 to 5, .* got 6"),
+        ({"count": 0}, "`count` must be 1 to 100,000, .* got 0"),
         ({"start": -1}, "seeds must be from 0"),
         ({"start": 2**63 - 1}, "seeds must be from 0"),
         ({"truncation": Truncation(0.7, cutoff=2)}, "`cutoff` must be left out"),
@@ -113,3 +124,37 @@ def test_refuses_searches_out_of_range(values: dict[str, object], message: str) 
 
 def test_results_are_plain_values() -> None:
     assert Found((1,), (0.5,), 0.1) == Found((1,), (0.5,), 0.1)
+
+
+def test_a_sheet_shows_examples_above_what_was_found(sampler: Sampler, tmp_path: Path) -> None:
+    search = Search(0, 50, 5)
+    found = search_w(sampler, first_number, search)
+    examples = np.full((2, *sampler.size, 3), 255, np.uint8)
+    with Image.open(write_found(sampler, found, search, tmp_path, examples=examples)) as image:
+        sheet = np.asarray(image)
+    (best,) = sampler.render(sampler.ws([found.seeds[0]]))
+    height, width = (6 * side for side in sampler.size)
+    assert (sheet[:height, :width] == 255).all()
+    assert (sheet[height : height + 10] == GREY).all()  # where white ends is seen
+    assert (sheet[height + 16 : 2 * height + 16 : 6, :width:6] == best).all()
+
+
+def test_large_pictures_are_made_smaller_on_a_sheet(sampler: Sampler, tmp_path: Path) -> None:
+    search = Search(0, 50, 1)
+    found = search_w(sampler, first_number, search)
+    examples = np.zeros((1, 512, 384, 3), np.uint8)
+    with Image.open(write_found(sampler, found, search, tmp_path, examples=examples)) as image:
+        assert image.size == (192, 256 + 16 + 96)
+
+
+def test_projected_pictures_are_found_again_and_shown(sampler: Sampler, tmp_path: Path) -> None:
+    for seed in (9, 31):
+        put_projection(tmp_path, f"seed{seed}", sampler.ws([seed])[0])
+    score = like_projected(sampler, tmp_path, ["seed9", "seed31"])
+    assert set(search_w(sampler, score, Search(0, 100, 2)).seeds) == {9, 31}
+    file = tmp_path / "own.png"
+    Image.fromarray(sampler.render(sampler.ws([5]))[0]).save(file)
+    shown = show_examples(sampler, tmp_path, ["seed31", file])
+    assert (shown == sampler.render(sampler.ws([31, 5]))).all()
+    with pytest.raises(SetupError, match="no projected picture 'hat'"):
+        show_examples(sampler, tmp_path, ["hat"])

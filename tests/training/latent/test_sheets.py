@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from tests.training.conftest import Trained
 from training.errors import SetupError
+from training.latent.blend import Recipe, blend
 from training.latent.directions import Direction, DirectionSet, apply
+from training.latent.draws import Truncation
+from training.latent.layout import fitted
 from training.latent.sampler import Sampler
-from training.latent.sheets import caption, direction_sheet, fitted
-from training.models import load_snapshot
+from training.latent.sheets import blend_sheet, caption, direction_sheet
+from training.models import load_model, load_snapshot
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +54,18 @@ def test_tells_how_far_it_is_and_grows_with_what_is_shown(sampler: Sampler) -> N
     assert large.width * large.height > 4 * small.width * small.height
 
 
-def test_small_pictures_are_enlarged_by_whole_factors_and_large_ones_shrunk() -> None:
-    small = np.random.default_rng(0).integers(0, 256, (2, 16, 12, 3), np.uint8)
-    large = fitted(small)
-    assert large.shape == (2, 96, 72, 3)
-    assert (large[:, ::6, ::6] == small).all()
-    assert fitted(np.zeros((1, 1024, 512, 3), np.uint8)).shape == (1, 256, 128, 3)
+def test_a_blend_stands_between_the_two_that_it_is_of(trained: Trained, tmp_path: Path) -> None:
+    paths = [load_snapshot(run).path for run in (trained.plain, trained.folds[0])]
+    made = blend(*paths, tmp_path / "new", Recipe(0.5))
+    sheet = np.asarray(blend_sheet(made, Truncation(0.5)))
+    for row, path in enumerate((paths[0], tmp_path / "new", paths[1])):
+        own = Sampler(load_model(path))
+        pictures = fitted(own.render(own.ws([0, 7], Truncation(0.5))))
+        height, width = pictures.shape[1:3]
+        top = row * (height + 2)
+        left = sheet.shape[1] - 8 * (width + 2) + 2
+        assert (sheet[top : top + height, left : left + width] == pictures[0]).all()
+        assert (sheet[top : top + height, -width:] == pictures[1]).all()
 
 
 def test_captions_are_short_and_plain() -> None:

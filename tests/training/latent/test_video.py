@@ -18,6 +18,7 @@ from training.latent.video import (
     LARGEST,
     Encoding,
     check_encoder,
+    check_video,
     enlarged,
     factor_for,
     write_video,
@@ -150,6 +151,15 @@ def test_other_endings_are_refused(tmp_path: Path) -> None:
 def test_frames_beyond_every_player_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match=f"at most {LARGEST} px, got 2×{LARGEST + 2}"):
         write_video(tmp_path / "a.mp4", greys(3, height=2, width=LARGEST + 1))
+
+
+def test_what_cannot_be_written_is_told_beforehand() -> None:
+    check_video(Path("a.mp4"))
+    check_video(Path("a.mp4"), (2, LARGEST))
+    with pytest.raises(SetupError, match=f"at most {LARGEST} px, got {LARGEST + 2}×2"):
+        check_video(Path("a.mp4"), (LARGEST + 1, 2))
+    with pytest.raises(SetupError, match=r"must end in \.mp4"):
+        check_video(Path("a.gif"), (2, 2))
 
 
 @pytest.mark.parametrize(

@@ -100,3 +100,9 @@ def test_runs_are_listed_newest_first_and_damage_hides_nothing(tmp_path: Path) -
     assert runs[2].status == "failed"
     assert "damaged" in runs[2].reason
     assert list_runs(tmp_path / "missing") == []
+
+
+def test_runs_that_are_being_written_are_no_runs_yet(tmp_path: Path) -> None:
+    put(tmp_path / ".tmp-new-123", record())
+    put(tmp_path / "new", record())
+    assert [run.path.name for run in list_runs(tmp_path)] == ["new"]

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import typer
 from PIL import Image
-from safetensors.torch import save_file
 from typer.testing import CliRunner, Result
 
 from flows.cli.sampling.blending import blend, more
 from flows.cli.sampling.directions import tags
 from tests.training.conftest import Trained, trained
+from tests.training.latent.projected import put_projection
 from training.latent.sampler import Sampler
 from training.models import load_snapshot
 from training.runs.record import read_run
@@ -65,6 +66,23 @@ def test_refuses_what_does_not_fit(trained: Trained, run: Path) -> None:
     assert call("blend", run, run, "--out", run.name).exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [(("--psi", "9"), "`psi` must be within"), (("--device", "cuda"), "no GPU")],
+)
+def test_what_is_refused_leaves_no_run_so_that_the_mended_command_works(
+    trained: Trained, run: Path, option: tuple[str, str], message: str
+) -> None:
+    if option[1] == "cuda" and torch.cuda.is_available():
+        pytest.skip("there is a GPU, so it is not refused")
+    asked = ("blend", run, trained.folds[0], "--out", "half")
+    result = call(*asked, *option)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert [path.name for path in run.parent.iterdir()] == [run.name]
+    assert call(*asked).exit_code == 0
+
+
 def test_finds_more_of_a_tag(run: Path, tmp_path: Path) -> None:
     sampler = Sampler(load_snapshot(run))
     w = sampler.w(range(60))[:, 0]
@@ -81,9 +99,7 @@ def test_finds_more_of_a_tag(run: Path, tmp_path: Path) -> None:
 
 def test_finds_what_is_like_a_projected_picture(run: Path) -> None:
     sampler = Sampler(load_snapshot(run))
-    folder = run / "projections" / "hat"
-    folder.mkdir(parents=True)
-    save_file({"ws": sampler.ws([42])[0].clone()}, folder / "ws.safetensors")
+    put_projection(run, "hat", sampler.ws([42])[0])
     for by in ("w", "features"):
         arguments = ("--by", by, "--search", "60", "--count", "2", "--json")
         found = told(call("more", run, "--like", "hat", *arguments))
@@ -109,7 +125,9 @@ def test_finds_what_is_like_a_file(run: Path, tmp_path: Path) -> None:
         (("--tag", "big", "--like", "hat"), "one of --tag and --like"),
         (("--tag", "big"), "no set of directions 'tags'"),
         (("--like", "hat"), "no projected picture 'hat'"),
-        (("--like", "hat", "--search", "3"), "must be kept"),
+        (("--tag", "big", "--by", "features"), "--tag is looked for in w alone"),
+        (("--like", "hat", "--set", "tags"), "--set says where a --tag is"),
+        (("--like", "hat", "--search", "3"), "`count` must be 1 to 3"),
     ],
 )
 def test_wrong_use_ends_with_2_and_a_message(

@@ -94,6 +94,9 @@ def test_says_what_to_do_where_there_is_none(run: Path) -> None:
         (("sefa", "--name", "../x"), "the name of a set"),
         (("sefa", "--snapshot", "none"), "has no snapshot"),
         (("sefa", "--label", "boot"), "has no class"),
+        (("sefa", "--psi", "9"), "`psi` must be within"),
+        (("ganspace", "--seeds", "x"), "seeds must be like"),
+        (("ganspace", "--samples", "8"), "`samples` must be more than `count`, 8, got 8"),
     ],
 )
 def test_wrong_use_ends_with_2_and_a_message(
@@ -102,3 +105,4 @@ def test_wrong_use_ends_with_2_and_a_message(
     result = call(arguments[0], run, *arguments[1:])
     assert result.exit_code == 2
     assert message in result.stderr
+    assert not (run / "directions").exists()

@@ -101,6 +101,8 @@ def test_options_reach_the_video(trained: Trained, tmp_path: Path) -> None:
         (("grid", "--seconds", 0), "`seconds` × `fps` must come to 2 to 100,000 frames"),
         (("circle", "--label", "hat"), "the model has no class 'hat'"),
         (("circle", "--scale", 0), "`scale` must be at least 1, got 0"),
+        (("mixing", "--scale", 200), "a side of a video must be at most 8192 px"),
+        (("montage", "--scale", 900), "a side of a video must be at most 8192 px"),
         (("circle", "--psi", 9), "`psi` must be within"),
         (("montage", "--out", "a.gif"), "a video's name must end in .mp4, got 'a.gif'"),
     ],
