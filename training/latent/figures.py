@@ -145,7 +145,7 @@ def noise_detail(
     return labelled(
         np.concatenate(rows),
         columns=min(draws, compared) + 1,
-        above=[*(f"noise {i}" for i in range(min(draws, compared))), f"spread, max {most:.1f}"],
+        above=[*(f"noise {i}" for i in range(min(draws, compared))), f"spread to {most:.0f}"],
         beside=[str(seed) for seed in seeds],
     )
 

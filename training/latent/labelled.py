@@ -76,8 +76,10 @@ def read_tags(path: Path) -> list[TagRow]:
         if path.stat().st_size > _LARGEST:
             raise SetupError(f"{path} must have at most {_LARGEST >> 20} MB; give a smaller file")
         text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SetupError(f"{path} cannot be read as UTF-8: {error}; give a file of tags") from error
+    except OSError as error:
+        raise SetupError(f"{path} cannot be read: {error.strerror}; give a file of tags") from error
+    except UnicodeDecodeError as error:
+        raise SetupError(f"{path} is not UTF-8: {error}; save it as UTF-8") from error
     rows = _json_rows(path, text) if path.suffix.lower() in _LINES else _csv_rows(path, text)
     found = [_row(values, f"{path}, line {line}") for line, values in rows]
     if not found:

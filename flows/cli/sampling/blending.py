@@ -124,7 +124,7 @@ def more(
     ] = None,
     first_seed: Annotated[int, typer.Option(min=0, help="Seed to begin with.")] = 0,
     psi: PsiOption = 1.0,
-    limit: LimitOption = None,
+    z_limit: LimitOption = None,
     label: LabelOption = None,
     noise: NoiseOption = Noise.FIXED,
     snapshot: SnapshotOption = None,
@@ -148,7 +148,7 @@ def more(
             first_seed,
             samples,
             count,
-            Truncation(psi, None, limit),
+            Truncation(psi, None, z_limit),
             bench.sampler.label(label),
             noise.value,
         )
