@@ -29,6 +29,11 @@ WAITING: Final = 4
 """Pictures that are projected or wait for it; more are refused."""
 
 STEPS: Final = 300
+CANDIDATES: Final = 200
+"""Samples, of which the nearest is where a projection begins."""
+
+_BEGINNING: Final = 20
+"""Steps that looking through them counts as, for who watches."""
 
 _FAILED: Final = 8  # that are still told of
 
@@ -51,7 +56,7 @@ class _Job:
             name=self.name,
             state=self.state,
             step=self.step,
-            steps=STEPS,
+            steps=_BEGINNING + STEPS,
             message=self.message,
             target=f"{_place(self.run, self.name)}/target",
         )
@@ -175,9 +180,9 @@ class Projecting:
     def _project(self, job: _Job) -> None:
         sampler = Sampler(self._load(job.run.name, job.snapshot).model, batch=1)
 
-        def tell(what: str, done: int, _total: int) -> None:
-            if what == "projection":
-                job.step = done
+        def tell(what: str, done: int, total: int) -> None:
+            is_begun = what == "projection"
+            job.step = _BEGINNING + done if is_begun else done * _BEGINNING // max(total, 1)
 
         project_into(
             job.run, sampler, [job.target], _how(), progress=tell, should_stop=job.stop.is_set
@@ -185,7 +190,8 @@ class Projecting:
 
 
 def _how() -> Descent:
-    return Descent(steps=STEPS, noise=False)  # so that it is what a look of it shows
+    # Noise stays as it is, so that a look of what is found shows the same.
+    return Descent(steps=STEPS, candidates=CANDIDATES, noise=False)
 
 
 def _saved(run: Path, found: ProjectionFacts) -> ProjectionTold:

@@ -74,7 +74,9 @@ function isTypedIn(target) {
 function isPressed(event) {
   if (event.key !== "Enter" && event.key !== " ") return false;
   const target = event.target instanceof Element ? event.target : null;
-  return Boolean(target?.closest(`${PRESSABLE}, input`));
+  // Space does nothing to a slider, so that the page may have it.
+  const inputs = event.key === " " ? "input:not([type=range])" : "input";
+  return Boolean(target?.closest(`${PRESSABLE}, ${inputs}`));
 }
 
 export const keys = new Keys();

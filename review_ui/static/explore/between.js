@@ -25,7 +25,7 @@ class Way {
   #ends;
   #share;
   #taking = 1; // the end that a kept picture becomes
-  #pane = new Pane({ onShow: () => (this.#isAsked = false) });
+  #pane = new Pane({ onShow: () => (this.#isAsked = false), onFail: () => this.#failed() });
   #isAsked = false; // a frame is under way
   #playing = null;
   #dial;
@@ -69,11 +69,12 @@ class Way {
   }
 
   /** A picture that was kept becomes an end. */
-  takeKept(what) {
+  takeKept(what, snapshot) {
     if (what.other) {
       toast("A picture between two is no end; choose another one.");
       return true;
     }
+    if (snapshot !== this.#app.model.snapshot) toast("It was kept of another snapshot: the same look is shown in this one");
     this.#take(this.#taking, what.look);
     this.#taking = 1 - this.#taking;
     this.#drawEnds();
@@ -87,7 +88,8 @@ class Way {
   #read(params) {
     const found = read(params.get("look"));
     if (!found && params.has("look")) toast("This link says nothing that can be shown; it may have been cut off.", { kind: "bad" });
-    const given = kept.of(this.#app.model.run).map(({ what }) => what).filter(({ other }) => !other);
+    const { run, snapshot } = this.#app.model;
+    const given = kept.of(run).filter((one) => one.snapshot === snapshot && !one.what.other).map(({ what }) => what);
     const other = (first) => given.find((what) => written(what) !== written(between(first)))?.look ?? look({ seed: drawSeed(), psi: first.psi, label: first.label });
     const first = found?.look ?? given[0]?.look ?? look({ seed: drawSeed(), psi: USUAL_PSI });
     this.#ends = [first, found?.other ?? other(first)];
@@ -144,6 +146,13 @@ class Way {
     cancelAnimationFrame(this.#playing.frame);
     this.#playing = null;
     this.#tell();
+  }
+
+  /** The pane says why; Play begins anew. */
+  #failed() {
+    this.#isAsked = false;
+    this.#stop();
+    this.#note();
   }
 
   /** Ask for the next picture once the last has come, however long that took. */

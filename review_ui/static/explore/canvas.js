@@ -33,7 +33,8 @@ export function picture(label, props = {}) {
  * Paint a picture.
  *
  * It is enlarged by whole numbers with sharp edges; the browser makes it smaller from there, so
- * that all its pixels are of one size.
+ * that all its pixels are of one size. Of one that is larger than its place, no more is kept than
+ * is seen.
  *
  * @param {HTMLCanvasElement} canvas
  * @param {ImageBitmap} bitmap
@@ -42,10 +43,11 @@ export function picture(label, props = {}) {
 export function paint(canvas, bitmap, width) {
   const scale = (width * devicePixelRatio) / bitmap.width;
   const isSharp = !isSmooth && bitmap.height <= SMALL && scale > ENLARGED;
-  const times = isSharp ? Math.min(MOST, Math.ceil(scale)) : 1;
-  canvas.width = bitmap.width * times;
-  canvas.height = bitmap.height * times;
+  const times = isSharp ? Math.min(MOST, Math.ceil(scale)) : Math.min(1, scale);
+  canvas.width = Math.ceil(bitmap.width * times);
+  canvas.height = Math.ceil(bitmap.height * times);
   const context = canvas.getContext("2d");
-  context.imageSmoothingEnabled = false;
+  context.imageSmoothingEnabled = times < 1;
+  context.imageSmoothingQuality = "high";
   context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
 }

@@ -1,7 +1,8 @@
 // Sliders and menus that say what they are, and can be put back.
 
 import { button, el, fill } from "../dom.js";
-import { shown } from "./looks.js";
+import { toast } from "../toasts.js";
+import { LARGEST_SEED, shown } from "./looks.js";
 
 const OWN_KEYS = new Set(["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End", "PageUp", "PageDown"]);
 const BACK_KEYS = new Set(["Delete", "Backspace"]);
@@ -72,10 +73,21 @@ export function seedField(label, value, { choose, isOptional = false }) {
   const input = el("input", { type: "text", inputmode: "numeric", class: "seed-field", aria: { label }, autocomplete: "off", maxlength: "16", value, placeholder: isOptional ? "none" : null });
   const read = () => {
     const isBad = choose(input.value) === false;
-    input.toggleAttribute("aria-invalid", isBad);
-    if (isBad) input.setAttribute("aria-invalid", "true");
+    if (!isBad) return input.removeAttribute("aria-invalid");
+    input.setAttribute("aria-invalid", "true");
+    toast(`A seed is a whole number from 0 to ${LARGEST_SEED}`, { kind: "bad" });
   };
   input.addEventListener("change", read);
-  input.addEventListener("keydown", (event) => event.key === "Escape" && input.blur());
+  input.addEventListener("keydown", ({ key }) => {
+    // Once more, the same seed too.
+    if (key === "Enter") read();
+    if (key === "Escape") input.blur();
+  });
   return input;
+}
+
+/** Write in a field for a seed; nothing is wrong with that. */
+export function setSeed(input, seed) {
+  input.value = String(seed);
+  input.removeAttribute("aria-invalid");
 }

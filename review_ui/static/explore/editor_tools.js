@@ -1,7 +1,7 @@
 // What is done with the picture as a whole: other seeds, taking back, comparing, keeping.
 
 import { button, el, fill } from "../dom.js";
-import { seedField } from "./controls.js";
+import { seedField, setSeed } from "./controls.js";
 import { pointAtPng } from "./share.js";
 
 export class Tools {
@@ -25,7 +25,6 @@ export class Tools {
     this.#beside = button("Beside", acts.beside, { title: "The start beside it (B)", aria: { pressed: "false" } });
     this.#keep = button("", acts.keep, { class: "explore-keep", title: "Keep it below (K)" });
     this.#seed = seedField("Seed", "", { choose: acts.goTo });
-    this.#seed.addEventListener("keydown", (event) => event.key === "Enter" && acts.goTo(this.#seed.value));
     fill(
       this.#from,
       button("‹", () => acts.turn(-1), { class: "icon-button", title: "Previous seed (←)", aria: { label: "Previous seed" } }),
@@ -48,7 +47,7 @@ export class Tools {
     this.#from.hidden = isProjected;
     this.#projected.hidden = !isProjected;
     this.#projected.textContent = isProjected ? `Projected: ${look.projection}` : "";
-    if (document.activeElement !== this.#seed || this.#seed.ariaInvalid !== "true") this.#seed.value = String(look.seed);
+    if (document.activeElement !== this.#seed || this.#seed.ariaInvalid !== "true") setSeed(this.#seed, look.seed);
     // Not `disabled`, which would take the focus from who presses it again and again.
     const off = (node, isOff) => node.setAttribute("aria-disabled", String(isOff));
     off(this.#undo, !steps.canUndo);

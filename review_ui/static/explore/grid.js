@@ -3,7 +3,7 @@
 import { button, el, fill } from "../dom.js";
 import { keys } from "../keys.js";
 import { announce } from "../toasts.js";
-import { choice, seedField, slider } from "./controls.js";
+import { choice, seedField, setSeed, slider } from "./controls.js";
 import { kept } from "./kept.js";
 import { between, drawSeed, look, psiOf, seedOf, shown, USUAL_PSI } from "./looks.js";
 import { Tiles } from "./tiles.js";
@@ -72,7 +72,7 @@ class Grid {
     const { seed, at } = this.#read(params);
     this.#dial.set(this.#psi);
     this.#classes?.set(this.#label === null ? "" : String(this.#label));
-    this.#field.value = String(seed);
+    setSeed(this.#field, seed);
     this.#tiles.goTo(seed, at);
     this.#tiles.refresh();
     this.#tiles.remark();
@@ -100,7 +100,7 @@ class Grid {
     clearTimeout(this.#noting);
     this.#noting = setTimeout(() => {
       const { start, first } = this.#tiles;
-      if (document.activeElement !== this.#field) this.#field.value = String(first);
+      if (document.activeElement !== this.#field) setSeed(this.#field, first);
       this.#app.note({ seed: start, at: first > start ? first : null, psi: shown(this.#psi), class: this.#label });
     }, NOTED_MS);
   }
@@ -136,10 +136,7 @@ class Grid {
 
   #jump(text) {
     const seed = seedOf(text);
-    if (seed === null) {
-      announce("A seed is a whole number from 0");
-      return false;
-    }
+    if (seed === null) return false;
     fill(this.#trouble);
     this.#tiles.goTo(seed);
     this.#note();
@@ -149,7 +146,7 @@ class Grid {
   #goElsewhere() {
     const seed = drawSeed();
     this.#jump(String(seed));
-    this.#field.value = String(seed);
+    setSeed(this.#field, seed);
     announce(`From seed ${seed}`);
   }
 
@@ -182,7 +179,6 @@ class Grid {
     const { labels } = this.#app.model;
     this.#dial = slider({ label: "Truncation ψ", name: "psi", min: 0, max: 1.2, step: 0.01, value: this.#psi, usual: USUAL_PSI, hint: "0: the mean of all; 1: as varied as the model is", move: (psi, isPassing) => this.#setPsi(psi, isPassing) });
     this.#field = seedField("From seed", String(this.#tiles.start), { choose: (text) => this.#jump(text) });
-    this.#field.addEventListener("keydown", (event) => event.key === "Enter" && this.#jump(this.#field.value));
     const size = localStorage.getItem(SIZE_KEY) in SIZES ? localStorage.getItem(SIZE_KEY) : "m";
     this.#sizes = el("div", { class: "tabs", role: "group", aria: { label: "Size" } }, Object.entries(SIZES).map(([name, label]) => button(name.toUpperCase(), () => this.#resize(name), { class: "tab", dataset: { name }, aria: { label } })));
     this.#markSize(size);

@@ -1,8 +1,9 @@
 // Pictures that somebody keeps: in this browser, until they are put away.
 
+import { toast } from "../toasts.js";
 import { read, written } from "./looks.js";
 
-const MOST = 60;
+const MOST = 60; // of each run
 
 class Kept extends EventTarget {
   #name = "";
@@ -26,23 +27,35 @@ class Kept extends EventTarget {
 
   /** Keep it, or put it away where it is kept; give whether it is now. */
   turn(source, what) {
+    this.#load();
     const at = this.#find(source, what);
     if (at >= 0) this.#all.splice(at, 1);
     else this.#all.unshift({ run: source.run, snapshot: source.snapshot, what });
-    this.#all.length = Math.min(this.#all.length, MOST);
+    this.#limit(source.run);
     this.#save();
     return at < 0;
   }
 
   /** Put all of a run away; gives what brings them back. */
   clear(run) {
-    const before = this.#all;
-    this.#all = before.filter((one) => one.run !== run);
+    this.#load();
+    const before = this.of(run);
+    this.#all = this.#all.filter((one) => one.run !== run);
     this.#save();
     return () => {
-      this.#all = before;
+      this.#load();
+      this.#all.push(...before.filter((one) => !this.has(one, one.what)));
+      this.#limit(run);
       this.#save();
     };
+  }
+
+  /** Let go of the oldest of a run where there are too many. */
+  #limit(run) {
+    const tooOld = new Set(this.of(run).slice(MOST));
+    if (!tooOld.size) return;
+    this.#all = this.#all.filter((one) => !tooOld.has(one));
+    toast(`At most ${MOST} pictures of a run are kept: the oldest was put away`);
   }
 
   #find({ run, snapshot }, what) {
@@ -50,6 +63,7 @@ class Kept extends EventTarget {
     return this.#all.findIndex((one) => one.run === run && one.snapshot === snapshot && written(one.what) === text);
   }
 
+  /** Other tabs write there, too: look before each change. */
   #load() {
     this.#all = parsed(localStorage.getItem(this.#name))
       .map(({ run, snapshot, what }) => ({ run, snapshot, what: read(what) }))

@@ -2,7 +2,8 @@
 
 export const USUAL_PSI = 0.7;
 export const NOISES = ["fixed", "random", "none"];
-export const LARGEST_SEED = Number.MAX_SAFE_INTEGER;
+// Some way before numbers end, so that there are seeds after each.
+export const LARGEST_SEED = Number.MAX_SAFE_INTEGER - 1_000_000;
 
 const DRAWN_BELOW = 2 ** 32;
 const PRECISE = 1_000;
@@ -83,7 +84,7 @@ export function drawSeed() {
 export function seedOf(text) {
   const said = String(text ?? "").trim();
   const found = Number(said);
-  return /^\d+$/.test(said) && Number.isSafeInteger(found) ? found : null;
+  return /^\d+$/.test(said) && found <= LARGEST_SEED ? found : null;
 }
 
 /** Read a psi of an address; the usual one where there is none. */

@@ -4,7 +4,7 @@ import { get } from "../api.js";
 import { button, el, fill } from "../dom.js";
 import { keys } from "../keys.js";
 import { openSession } from "../session.js";
-import { announce } from "../toasts.js";
+import { announce, toast } from "../toasts.js";
 import { format, parse, VIEWS } from "./address.js";
 import { turnSmooth } from "./canvas.js";
 import * as grid from "./grid.js";
@@ -51,6 +51,7 @@ class App {
     // The address is taken: it says what is shown.
     document.querySelector(".skip-link").addEventListener("click", (event) => (event.preventDefault(), document.getElementById("view").focus()));
     setInterval(() => this.#lookAgain(), LOOKED_MS);
+    document.addEventListener("visibilitychange", () => this.#lookAgain());
     await this.#route();
   }
 
@@ -84,7 +85,8 @@ class App {
 
   /** What addresses of a snapshot's pictures hold; "" where it is gone. */
   keyOf(run, snapshot) {
-    return this.#find(run)?.snapshots.find(({ name }) => name === snapshot)?.key ?? "";
+    const told = this.#toldKey(run, snapshot);
+    return told && this.#isShown(run, snapshot) ? this.model.key : told;
   }
 
   /** The snapshots of the run that is shown, newest first. */
@@ -94,13 +96,27 @@ class App {
 
   /** Do with a picture that was kept what the view does with one; else open it. */
   takeKept({ run, snapshot, what }) {
-    if (this.#view?.takeKept?.(what)) return;
+    if (this.#view?.takeKept?.(what, snapshot)) return;
     const view = what.other ? "between" : "edit";
     location.hash = format({ view, run, snapshot }, { look: written(what) });
   }
 
   #find(run) {
     return this.told.runs.find(({ name }) => name === run);
+  }
+
+  #toldKey(run, snapshot) {
+    return this.#find(run)?.snapshots.find(({ name }) => name === snapshot)?.key ?? "";
+  }
+
+  #isShown(run, snapshot) {
+    return this.model?.run === run && this.model.snapshot === snapshot;
+  }
+
+  /** Directions may have been found since it was loaded. */
+  #isOld({ run, snapshot, key }) {
+    const told = this.#toldKey(run, snapshot);
+    return told !== "" && told !== key;
   }
 
   async #route() {
@@ -132,7 +148,7 @@ class App {
     const root = document.getElementById("view");
     this.#view?.destroy();
     this.#view = null;
-    const isLoaded = this.model?.run === run && this.model.snapshot === snapshot;
+    const isLoaded = this.#isShown(run, snapshot) && !this.#isOld(this.model);
     if (!isLoaded) fill(root, el("p", { class: "empty", text: `Loading ${run}, ${snapshot}…` }));
     try {
       const [module, model] = await Promise.all([MODULES[view](), isLoaded ? this.model : this.#load(run, snapshot)]);
@@ -173,20 +189,35 @@ class App {
     fill(document.getElementById("view"), el("div", { class: "empty" }, el("h2", { text: "There is no trained model yet" }), how, button("Look again", () => location.reload(), { class: "primary" })));
   }
 
-  /** Trainings go on: see which snapshots there are now. */
+  /** Trainings go on: see which snapshots there are now, and which directions. */
   async #lookAgain() {
     if (document.hidden) return;
     try {
       const told = await this.#ask("/api/explore/models");
-      if (JSON.stringify(told) === JSON.stringify(this.told)) return;
-      const isFirst = this.told.runs.length === 0;
-      this.told = told;
-      if (isFirst) await this.#route();
-      // A menu that is open would close.
-      else if (!document.activeElement?.closest(".explore-models")) this.#bar.draw();
+      if (JSON.stringify(told) !== JSON.stringify(this.told)) await this.#learn(told);
+      if (this.#view && this.#isOld(this.model)) await this.#renew();
     } catch {
       // What is asked for next tells.
     }
+  }
+
+  async #learn(told) {
+    const isFirst = this.told.runs.length === 0;
+    this.told = told;
+    if (isFirst) await this.#route();
+    // A menu that is open would close.
+    else if (!document.activeElement?.closest(".explore-models")) this.#bar.draw();
+  }
+
+  /** Show the same, with what the model can do now. */
+  async #renew() {
+    const { run, snapshot } = this.place;
+    const turn = this.#turn;
+    const model = await this.#load(run, snapshot);
+    if (turn !== this.#turn) return;
+    this.model = model;
+    toast("What can be done with this model has changed");
+    await this.#show({ ...this.place, params: parse(location.hash).params }, ++this.#turn);
   }
 
   #bindings() {

@@ -1,10 +1,10 @@
 // Styles of another seed, in some of the layers.
 
 import { button, el, fill } from "../dom.js";
-import { choice, seedField } from "./controls.js";
+import { choice, seedField, setSeed } from "./controls.js";
 import { kept } from "./kept.js";
 import { extent, groups, size } from "./layers.js";
-import { between, described, drawSeed, look, seedOf } from "./looks.js";
+import { between, drawSeed, look, seedOf } from "./looks.js";
 import { thumb } from "./pane.js";
 
 const OWN = "own";
@@ -59,7 +59,7 @@ export class Mixing {
     this.#look = now;
     const { mix } = now;
     this.#off.hidden = mix === null;
-    if (document.activeElement !== this.#seed) this.#seed.value = mix ? String(mix.seed) : "";
+    if (document.activeElement !== this.#seed) setSeed(this.#seed, mix?.seed ?? "");
     if (mix) this.#drawRange(mix);
     this.#ends.hidden = !this.#isOwn;
     this.#offer();
@@ -81,12 +81,12 @@ export class Mixing {
 
   /** Seeds of pictures that were kept; the menu itself stays at its heading. */
   #offer() {
-    const seeds = new Map();
-    for (const { what } of kept.of(this.#app.model.run)) if (!what.other && what.look.projection === null) seeds.set(what.look.seed, described(what));
+    const seeds = new Set();
+    for (const { what } of kept.of(this.#app.model.run)) if (!what.other && what.look.projection === null) seeds.add(what.look.seed);
     this.#kept.node.hidden = seeds.size === 0;
     const { mix } = this.#look;
     const chosen = mix && seeds.has(mix.seed) ? String(mix.seed) : "";
-    this.#kept.refill([["", "choose one…"], ...[...seeds].map(([seed, words]) => [String(seed), words])], chosen);
+    this.#kept.refill([["", "choose one…"], ...[...seeds].map((seed) => [String(seed), `seed ${seed}`])], chosen);
   }
 
   #drawThumb(mix) {
@@ -108,10 +108,16 @@ export class Mixing {
   }
 
   #mixWith(seed) {
-    const range = this.#look.mix ?? this.#groups.find(({ name }) => name === this.#range.node.querySelector("select").value) ?? this.#groups[0];
-    this.#seed.removeAttribute("aria-invalid");
-    this.#seed.value = seed ?? "";
-    this.#change({ mix: seed === null ? null : { seed, first: range.first, last: range.last } });
+    const { first, last } = this.#look.mix ?? this.#chosen();
+    setSeed(this.#seed, seed ?? "");
+    this.#change({ mix: seed === null ? null : { seed, first, last } });
+  }
+
+  /** The layers that the menus say. */
+  #chosen() {
+    const [range, from, to] = [this.#range, this.#first, this.#last].map(({ node }) => node.querySelector("select").value);
+    const ends = [Number(from), Number(to)];
+    return this.#groups.find(({ name }) => name === range) ?? { first: Math.min(...ends), last: Math.max(...ends) + 1 };
   }
 
   #choose(name) {
@@ -124,8 +130,8 @@ export class Mixing {
   }
 
   #own() {
-    const [first, last] = [this.#first, this.#last].map(({ node }) => Number(node.querySelector("select").value));
-    this.#take(Math.min(first, last), Math.max(first, last) + 1);
+    const { first, last } = this.#chosen();
+    this.#take(first, last);
   }
 
   #take(first, last) {

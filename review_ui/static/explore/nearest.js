@@ -75,6 +75,7 @@ export class Nearest {
       if (error.status === 401) return leaveToLogIn();
       if (error.status === 503) return this.#askLater(asking);
       this.#told = "";
+      this.#body.removeAttribute("data-old");
       fill(this.#body, el("p", { class: "problem", text: error.message }), button("Try again", () => this.#ask()));
     }
   }

@@ -16,8 +16,8 @@ export class Pane {
   #end = new AbortController();
   node;
 
-  /** @param {{onShow?: () => void}} [options] told whenever another picture is seen */
-  constructor({ onShow } = {}) {
+  /** @param {{onShow?: () => void, onFail?: () => void}} [options] told whenever another picture is seen, or cannot be */
+  constructor({ onShow, onFail } = {}) {
     this.node = el("figure", { class: "explore-pane", aria: { busy: "false" } }, el("span", { class: "working", aria: { hidden: "true" } }), this.#canvas, this.#caption, this.#problem);
     this.#feed = new Feed({
       show: (bitmap, address) => {
@@ -27,7 +27,10 @@ export class Pane {
         this.#paint();
         onShow?.();
       },
-      fail: (error) => this.#fail(error),
+      fail: (error) => {
+        this.#fail(error);
+        onFail?.();
+      },
       busy: (isBusy) => this.node.setAttribute("aria-busy", String(isBusy)),
     });
     const { signal } = this.#end;
@@ -86,15 +89,16 @@ export class Pane {
 /**
  * Make a small picture.
  *
- * @param {number} width in CSS pixels
+ * @param {number} width in CSS pixels; where its place is wider, that counts
  * @param {AbortSignal} signal ends it
  */
 export function thumb(source, what, label, width, signal) {
   const canvas = picture(label);
   queuePicture(addressOf(source, what), signal).then(
     (bitmap) => {
-      paint(canvas, bitmap, width);
-      whenTurned(() => paint(canvas, bitmap, width), signal);
+      const draw = () => paint(canvas, bitmap, Math.max(width, canvas.clientWidth));
+      draw();
+      whenTurned(draw, signal);
     },
     () => canvas.classList.add("is-missing"),
   );

@@ -23,6 +23,7 @@ class Project {
   #all = [];
   #list = el("ul", { class: "projections" });
   #problem = el("div", { class: "explore-trouble", role: "alert" });
+  #lost = el("div", { class: "explore-trouble", role: "alert", dataset: { of: "look" } });
   #file;
   #drop;
   #watching = new AbortController();
@@ -33,7 +34,7 @@ class Project {
     const { signal } = this.#end;
     this.#file = el("input", { type: "file", accept: "image/*", multiple: true, class: "unseen", tabindex: "-1", aria: { label: "Picture to project" }, on: { change: () => this.#chosen() } });
     this.#drop = el("div", { class: "drop" }, el("p", {}, el("b", { text: "Drop a picture here" }), ", paste one, or"), button("Choose a picture…", () => this.#file.click(), { class: "primary" }), this.#file, el("p", { class: "muted", text: `It is searched for in ${app.model.run}, ${app.model.snapshot}; that takes a while.` }));
-    fill(root, el("div", { class: "project" }, el("h2", { class: "unseen", text: "Project a picture" }), this.#drop, this.#problem, this.#list));
+    fill(root, el("div", { class: "project" }, el("h2", { class: "unseen", text: "Project a picture" }), this.#drop, this.#problem, this.#lost, this.#list));
     const pop = keys.push({ name: "Project", bindings: [{ key: "u", run: () => this.#file.click(), help: "Choose a picture" }, { key: "Escape", run: () => app.goBack("grid"), help: "Back to the samples" }] });
     signal.addEventListener("abort", pop);
     document.addEventListener("paste", (event) => this.#take(event, event.clipboardData), { signal });
@@ -82,7 +83,7 @@ class Project {
         const told = await upload(path, file, this.#app.session);
         announce(`${told.name} is looked for`);
       } catch (error) {
-        fill(this.#problem, el("p", { text: files.length > 1 ? `${file.name}: ${error.message}` : error.message }));
+        this.#problem.append(el("p", { text: files.length > 1 ? `${file.name}: ${error.message}` : error.message }));
       }
     }
     this.#drop.removeAttribute("aria-busy");
@@ -92,6 +93,7 @@ class Project {
   /** Look how far they are, as long as one is under way. */
   async #watch() {
     this.#watching.abort();
+    if (this.#end.signal.aborted) return;
     const watching = new AbortController();
     this.#watching = watching;
     let failures = 0;
@@ -115,14 +117,11 @@ class Project {
       if (signal.aborted) return true;
       this.#all = found;
       this.#draw();
-      if (this.#problem.dataset.of === "look") fill(this.#problem);
+      fill(this.#lost);
       return true;
     } catch (error) {
       if (error.status === 401) leaveToLogIn();
-      if (!signal.aborted) {
-        fill(this.#problem, el("p", { text: error.message }));
-        this.#problem.dataset.of = "look";
-      }
+      if (!signal.aborted) fill(this.#lost, el("p", { text: error.message }));
       return false;
     }
   }
@@ -152,12 +151,10 @@ class Project {
     );
   }
 
-  #picture({ name, state, step, ...told }, which, label) {
+  #picture({ name, ...told }, which, label) {
     const { width, height } = this.#app.model;
     const address = told[which];
-    // What was found changes while the work goes on.
-    const changing = which === "end" && state === "working" ? `?step=${step}` : "";
-    const node = address ? el("img", { src: `${address}${changing}`, alt: `${label}: ${name}` }) : el("span", { class: "projection-none muted", text: "–" });
+    const node = address ? el("img", { src: address, alt: `${label}: ${name}` }) : el("span", { class: "projection-none muted", text: "–" });
     node.style.aspectRatio = `${width} / ${height}`;
     return el("figure", {}, node, el("figcaption", { text: label }));
   }

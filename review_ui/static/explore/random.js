@@ -4,7 +4,7 @@ import { get } from "../api.js";
 import { button, el, fill, keycap } from "../dom.js";
 import { keys } from "../keys.js";
 import { openSession } from "../session.js";
-import { announce } from "../toasts.js";
+import { announce, toast } from "../toasts.js";
 import { format, parse } from "./address.js";
 import { turnSmooth } from "./canvas.js";
 import { slider } from "./controls.js";
@@ -64,9 +64,19 @@ class Random {
     const seed = this.#next;
     this.#next = drawSeed();
     // The one before is a step back in the browser.
-    history.pushState(null, "", this.#address(seed));
+    history.pushState({ step: this.#steps + 1 }, "", this.#address(seed));
     this.#show(seed);
     announce("Another one");
+  }
+
+  /** How many pictures there are to go back to. */
+  get #steps() {
+    return history.state?.step ?? 0;
+  }
+
+  #goBack() {
+    if (this.#steps > 0) history.back();
+    else toast("This is the first");
   }
 
   #setPsi(psi, isPassing) {
@@ -77,7 +87,7 @@ class Random {
   }
 
   #note() {
-    history.replaceState(null, "", this.#address(this.#seed));
+    history.replaceState({ step: this.#steps }, "", this.#address(this.#seed));
   }
 
   #address(seed) {
@@ -94,7 +104,7 @@ class Random {
     return [
       { key: " ", run: () => this.#another(), help: "Another one" },
       { key: "ArrowRight", run: () => this.#another(), help: "Another one", hidden: true },
-      { key: "ArrowLeft", run: () => history.back(), help: "The one before" },
+      { key: "ArrowLeft", run: () => this.#goBack(), help: "The one before" },
       { key: "e", run: () => this.#edit.click(), help: "Look into it" },
       { key: "x", run: () => turnSmooth(), help: "Sharp or smooth pixels" },
       { key: "?", run: () => openHelp(keys.all()), help: "Keys" },

@@ -2,7 +2,8 @@
 
 import { button, el, fill } from "../dom.js";
 import { paint, picture, whenTurned } from "./canvas.js";
-import { addressOf, queuePicture } from "./pictures.js";
+import { LARGEST_SEED } from "./looks.js";
+import { addressOf, atHand, queuePicture } from "./pictures.js";
 
 const HEIGHTS = { s: 96, m: 168, l: 288 };
 const GAP = 6;
@@ -72,8 +73,8 @@ export class Tiles {
 
   /** Begin with another seed, or go to one that is further down. */
   goTo(start, at = start) {
-    this.#start = start;
-    this.#cursor = at;
+    this.#start = Math.min(start, LARGEST_SEED);
+    this.#cursor = Math.min(at, Number.MAX_SAFE_INTEGER - 1);
     if (this.#isLaidOut) this.#show(at);
     else this.#layOut();
   }
@@ -99,7 +100,7 @@ export class Tiles {
   }
 
   focus(seed) {
-    this.#cursor = Math.max(this.#start, seed);
+    this.#cursor = Math.min(Math.max(this.#start, seed), Number.MAX_SAFE_INTEGER - 1);
     const top = this.#topOf(this.#cursor);
     const { scrollTop, clientHeight } = this.node;
     if (top < scrollTop) this.node.scrollTop = top - PAD;
@@ -199,9 +200,11 @@ export class Tiles {
     if (!this.#isLaidOut) return;
     this.#grow(this.node.scrollTop + this.node.clientHeight);
     const { from, seen, end } = this.#rows();
-    const [first, last] = [this.#start + from * this.#columns, this.#start + end * this.#columns];
+    const first = this.#start + from * this.#columns;
+    // Beyond, a seed and the next one are the same number.
+    const last = Math.min(this.#start + end * this.#columns, Number.MAX_SAFE_INTEGER);
     for (const [seed, tile] of this.#tiles) if (seed < first || seed >= last) this.#drop(seed, tile);
-    if (this.#cursor < first || this.#cursor >= last) this.#cursor = this.#start + seen * this.#columns;
+    if (this.#cursor < first || this.#cursor >= last) this.#cursor = Math.min(this.#start + seen * this.#columns, last - 1);
     for (let seed = first; seed < last; seed += 1) this.#place(seed);
     if (this.#start > 0 && !this.#earlier.isConnected) this.#space.prepend(this.#earlier);
     if (this.#start === 0) this.#earlier.remove();
@@ -227,7 +230,7 @@ export class Tiles {
     const canvas = picture(`Seed ${seed}`);
     const open = el("button", { type: "button", class: "tile-open", aria: { label: `Seed ${seed}` }, on: { click: () => this.#tell.open(seed), focus: () => (this.#cursor = seed) } }, canvas, el("span", { class: "tile-seed", aria: { hidden: "true" }, text: String(seed) }));
     const star = button("", () => this.#tell.keep(seed), { class: "tile-keep", tabindex: "-1" });
-    const tile = { node: el("div", { class: "tile", dataset: { seed } }, open, star), open, star, canvas, bitmap: null, address: "", loading: null };
+    const tile = { node: el("div", { class: "tile", dataset: { seed } }, open, star), open, star, canvas, address: "", loading: null };
     this.#mark(seed, tile);
     this.#tiles.set(seed, tile);
     this.#space.append(tile.node);
@@ -251,7 +254,6 @@ export class Tiles {
     try {
       const bitmap = await queuePicture(address, loading.signal);
       if (loading.signal.aborted) return;
-      tile.bitmap = bitmap;
       paint(tile.canvas, bitmap, this.#width);
       tile.node.dataset.shown = address;
     } catch (error) {
@@ -261,7 +263,14 @@ export class Tiles {
     }
   }
 
+  /** Paint all anew, from what is at hand: tiles hold no pictures, which are far larger than they. */
   #repaint() {
-    for (const { canvas, bitmap } of this.#tiles.values()) if (bitmap) paint(canvas, bitmap, this.#width);
+    for (const tile of this.#tiles.values()) {
+      const { shown } = tile.node.dataset;
+      const bitmap = shown && atHand(shown);
+      if (bitmap) paint(tile.canvas, bitmap, this.#width);
+      else if (shown === tile.address) tile.address = "";
+    }
+    this.#loadAll();
   }
 }

@@ -12,7 +12,8 @@ const PLACES = { grid: "Samples", between: "Between", project: "Project" };
 
 export class TopBar {
   #app;
-  #places = el("nav", { class: "explore-places", aria: { label: "Views" } });
+  // Made once: a new one under the pointer would lose the click.
+  #places = Object.fromEntries(Object.entries(PLACES).map(([view, text]) => [view, el("a", { class: "explore-place", text })]));
   #runs;
   #snapshots;
 
@@ -21,15 +22,18 @@ export class TopBar {
     this.#runs = choice("Run", [], "", (run) => app.turnTo(run, ""), { class: "runs-menu" });
     this.#snapshots = choice("Snapshot", [], "", (snapshot) => app.turnTo(app.place.run, snapshot), { class: "snapshots-menu" });
     const models = el("div", { class: "explore-models" }, this.#runs.node, this.#snapshots.node);
-    fill(root, el("h1", { class: "brand" }, el("span", { class: "dataset", text: root.dataset.dataset })), this.#places, models, el("div", { class: "top-actions" }, this.#menu()));
+    fill(root, el("h1", { class: "brand" }, el("span", { class: "dataset", text: root.dataset.dataset })), el("nav", { class: "explore-places", aria: { label: "Views" } }, Object.values(this.#places)), models, el("div", { class: "top-actions" }, this.#menu()));
   }
 
   /** Say where we are. */
   draw() {
     const { place, told } = this.#app;
     const chosen = place.view === "edit" ? "grid" : place.view;
-    const link = ([view, label]) => el("a", { class: "explore-place", href: this.#app.linkTo(view), aria: view === chosen ? { current: "page" } : {}, text: label });
-    fill(this.#places, Object.entries(PLACES).map(link));
+    for (const [view, link] of Object.entries(this.#places)) {
+      link.href = this.#app.linkTo(view);
+      if (view === chosen) link.setAttribute("aria-current", "page");
+      else link.removeAttribute("aria-current");
+    }
     if (!told.runs.length) return;
     const run = told.runs.find(({ name }) => name === place.run);
     this.#runs.refill(told.runs.map(({ name, is_training: isTraining }) => [name, isTraining ? `${name} (in training)` : name]), place.run);

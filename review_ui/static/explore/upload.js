@@ -3,6 +3,8 @@
 import { ApiError, get, trust } from "../api.js";
 import { leaveToLogIn, problemOf } from "./pictures.js";
 
+const MOST_MB = 24; // as the server takes it
+
 /**
  * Post a file.
  *
@@ -11,6 +13,7 @@ import { leaveToLogIn, problemOf } from "./pictures.js";
  * @param {{name: string, csrf: string}} session kept up to date
  */
 export async function upload(path, file, session) {
+  if (file.size > MOST_MB << 20) throw new ApiError(413, "too_large", `A picture may have at most ${MOST_MB} MB; make it smaller.`);
   let answer = await send(path, file, session.csrf);
   if (answer.status === 403 && (await renewed(session))) answer = await send(path, file, session.csrf);
   if (answer.status === 401) leaveToLogIn();

@@ -138,14 +138,14 @@ class Held:
     """Requests for pictures that wait for the test."""
 
     routes: list[Route] = field(default_factory=list)
-    given_up: list[str] = field(default_factory=list)
+    given_up: list[Request] = field(default_factory=list)
     most: int = 0
     is_over: bool = False
 
     @property
     def waiting(self) -> list[Route]:
         """Those that nobody has given up, or answered."""
-        return [route for route in self.routes if route.request.url not in self.given_up]
+        return [route for route in self.routes if route.request not in self.given_up]
 
     def let_go(self) -> None:
         """Have them answered."""
@@ -168,7 +168,7 @@ def holding(page: Page, which: re.Pattern[str] = PICTURES) -> Iterator[Held]:
 
     def failed(request: Request) -> None:
         if which.search(request.url):
-            held.given_up.append(request.url)
+            held.given_up.append(request)
 
     page.on("requestfailed", failed)
     page.route(which, hold)

@@ -72,7 +72,24 @@ def test_everything_is_large_enough_for_a_finger(
     windows: Windows, explorer: Explorer, name: str
 ) -> None:
     screen = enter(windows, explorer, PLACES[name], **PHONE)
-    small: list[str] = screen.page.evaluate(
+    screen.press("k")
+    if name != "project":
+        screen.page.get_by_role("button", name="1 picture kept").tap()
+        expect(screen.page.locator(".tray-entry")).to_be_visible()
+    if name == "editor":
+        screen.press("n")
+        expect(screen.page.locator(".nearest-words")).to_be_visible()
+    assert too_small(screen) == []
+
+
+def test_another_picture_is_large_enough_for_a_finger(windows: Windows, explorer: Explorer) -> None:
+    screen = enter(windows, explorer, path="random", **PHONE)
+    assert too_small(screen) == []
+
+
+def too_small(screen: Screen) -> list[str]:
+    """Give what a finger would miss."""
+    found: list[str] = screen.page.evaluate(
         """() => [...document.querySelectorAll('button, .button, a, summary, select, input')]
           .filter((node) => node.checkVisibility(
             { visibilityProperty: true, opacityProperty: true }))
@@ -82,7 +99,7 @@ def test_everything_is_large_enough_for_a_finger(
           .map(([node, { width, height }]) => `${node.outerHTML.slice(0, 90)} ${width}×${height}`)
         """
     )
-    assert small == []
+    return found
 
 
 def test_the_help_names_the_keys_of_the_view(windows: Windows, explorer: Explorer) -> None:
@@ -104,13 +121,13 @@ def test_everything_can_be_reached_by_tab_and_is_seen_there(
     seen = set()
     for _ in range(20):
         screen.press("Tab")
-        name, width = screen.page.evaluate(
-            "() => { const node = document.activeElement;"
+        name, tag, width = screen.page.evaluate(
+            "() => { const node = document.activeElement; const style = getComputedStyle(node);"
             " return [node.ariaLabel || node.dataset.name || node.innerText || node.tagName,"
-            " parseFloat(getComputedStyle(node).outlineWidth)]; }"
+            " node.tagName, style.outlineStyle === 'none' ? 0 : parseFloat(style.outlineWidth)]; }"
         )
         seen.add(name.strip())
-        assert width >= 1 or name == "BODY", f"{name} shows no focus"
+        assert width >= 1 or tag == "BODY", f"{name} shows no focus"
     assert {"Samples", "Run", "psi", "Class", "From seed", "Seed 0"} <= seen
 
 

@@ -59,6 +59,49 @@ def test_playing_asks_for_the_next_picture_when_the_last_has_come(screen: Screen
     assert 0 <= screen.look["share"] <= 1
 
 
+def test_a_picture_that_fails_stops_playing_and_it_begins_anew(
+    windows: Windows, screen: Screen
+) -> None:
+    windows.expected.append("500")
+    said = '{"error": "broken", "message": "no memory"}'
+    screen.page.route(URGENT, lambda route: route.fulfill(status=500, body=said), times=1)
+    screen.press(" ")
+    expect(screen.page.locator(".pane-problem")).to_contain_text("no memory")
+    expect(screen.page.get_by_role("button", name="Play")).to_be_visible()
+    shown = screen.page.locator(".explore-pane").get_attribute("data-shown")
+    screen.press(" ")
+    expect(screen.page.locator(".explore-pane")).not_to_have_attribute("data-shown", str(shown))
+    expect(screen.page.locator(".pane-problem")).to_be_empty()
+
+
+def test_space_plays_while_a_slider_has_the_focus(screen: Screen) -> None:
+    screen.page.locator("input[data-name=share]").focus()
+    screen.press(" ")
+    expect(screen.page.get_by_role("button", name="Stop")).to_be_visible()
+    screen.press(" ")
+    expect(screen.page.get_by_role("button", name="Play")).to_be_visible()
+
+
+def test_what_was_kept_of_another_snapshot_is_said_to_be(windows: Windows, screen: Screen) -> None:
+    menu = screen.page.get_by_label("Snapshot")
+    older = menu.locator("option").nth(1).get_attribute("value")
+    newest = menu.input_value()
+    assert older is not None
+    edit = place("edit", snapshot=older, look={"look": {"seed": 30}})
+    screen.page.evaluate("(to) => { location.hash = to; }", edit)
+    expect(screen.page.get_by_label("Seed", exact=True)).to_have_value("30")
+    screen.settled()
+    screen.press("k")
+    screen.page.evaluate("(to) => { location.hash = to; }", place("between", snapshot=newest))
+    screen.settled()
+    ends = screen.page.locator(".way-slot h3")
+    expect(ends).to_have_count(2)
+    assert not any("seed 30" in text for text in ends.all_inner_texts())
+    screen.page.get_by_role("button", name=f"seed 30, ψ 1, of {older}", exact=True).click()
+    expect(screen.page.locator(".toast")).to_contain_text("another snapshot")
+    expect(ends.last).to_have_text("Second: seed 30")
+
+
 def test_what_was_kept_becomes_an_end(screen: Screen) -> None:
     for seed in (30, 40):
         screen.page.evaluate(

@@ -12,8 +12,12 @@ from PIL import Image
 from playwright.sync_api import Page, Route, expect
 
 from tests.review_ui.browser import Windows
-from tests.review_ui.explore.conftest import Explorer
+from tests.review_ui.explore.conftest import Explorer, Open
 from tests.review_ui.explore.pages import PICTURES, URGENT, Screen, enter, holding, place, serving
+from training.latent.directions import save_set
+from training.latent.sampler import Sampler
+from training.latent.sefa import sefa
+from training.models import load_snapshot
 
 LOOK = {"look": {"seed": 5, "psi": 0.7}}
 
@@ -172,22 +176,36 @@ def test_a_link_holds_the_whole_look(windows: Windows, screen: Screen) -> None:
     assert again.sees() == other.sees() != screen.sees()
 
 
-def test_styles_of_a_second_seed(screen: Screen) -> None:
-    before = screen.sees()
-    field = screen.page.get_by_label("Second seed")
-    field.fill("8")
+def test_what_is_no_seed_is_told_until_another_is_shown(screen: Screen) -> None:
+    field = screen.page.get_by_label("Seed", exact=True)
+    field.fill("five")
     field.press("Enter")
-    expect(screen.page).to_have_url(re.compile("mix"))
-    mix = screen.look["look"]["mix"]
-    assert (mix["seed"], mix["first"]) == (8, 0)
-    assert screen.sees() != before
-    screen.page.get_by_label("Its layers").select_option("own")
-    screen.page.get_by_label("To", exact=True).select_option("0")
-    expect(screen.page).to_have_url(re.compile("last%22%3A1"))
-    screen.page.get_by_role("button", name="Off").click()
-    expect(screen.page).not_to_have_url(re.compile("mix"))
-    screen.settled()
-    assert screen.sees() == before
+    expect(field).to_have_attribute("aria-invalid", "true")
+    expect(screen.page.locator(".toast")).to_contain_text("whole number from 0 to")
+    screen.page.get_by_role("button", name="Next seed").click()
+    expect(field).to_have_value("6")
+    expect(field).not_to_have_attribute("aria-invalid", "true")
+
+
+def test_directions_that_are_found_meanwhile_come_without_a_reload(
+    windows: Windows, open_explorer: Open
+) -> None:
+    explorer = open_explorer(runs=("plain",))
+    screen = enter(windows, explorer, place("edit", look=LOOK))
+    look, shown = screen.look, screen.page.locator(".explore-pane").get_attribute("data-shown")
+    run = explorer.models / "plain"
+    sampler = Sampler(load_snapshot(run))
+    save_set(run, sefa(sampler, count=1, samples=50, name="mine"))
+    come_back = "() => document.dispatchEvent(new Event('visibilitychange'))"
+    screen.page.evaluate(come_back)
+    sets = screen.page.get_by_label("Set of directions")
+    expect(sets.locator("option[value=mine]")).to_have_count(1)
+    assert screen.look == look
+    expect(screen.page.locator(".explore-pane")).not_to_have_attribute("data-shown", str(shown))
+    sets.select_option("mine")
+    with screen.changing():
+        screen.slide("mine/0", 0.5)
+    assert screen.look["look"]["edits"][0]["set"] == "mine"
 
 
 def test_arrows_go_to_other_seeds_and_keep_what_was_done(screen: Screen) -> None:
@@ -215,6 +233,18 @@ def test_the_nearest_real_pictures_and_what_that_means(screen: Screen) -> None:
         for text in screen.page.locator(".nearest-strip li span").all_inner_texts()
     ]
     assert distances == sorted(distances)
+
+
+def test_that_the_nearest_are_not_found_is_told_aloud(screen: Screen, windows: Windows) -> None:
+    windows.expected.append("500")
+    screen.press("n")
+    expect(screen.page.locator(".nearest-words")).to_be_visible()
+    said = '{"error": "broken", "message": "no disk"}'
+    screen.page.route("**/nearest/**", lambda route: route.fulfill(status=500, body=said))
+    screen.press("ArrowRight")
+    body = screen.page.locator(".nearest-body")
+    expect(body.locator(".problem")).to_have_text("no disk")
+    expect(body).to_have_css("opacity", "1")
 
 
 def test_a_picture_is_taken_along_as_png(screen: Screen) -> None:

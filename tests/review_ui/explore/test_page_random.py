@@ -40,6 +40,15 @@ def test_each_is_another_one_and_can_be_looked_into(windows: Windows, open_explo
     assert screen.sees() == picture
 
 
+def test_before_the_first_there_is_none(windows: Windows, open_explorer: Open) -> None:
+    screen = enter(windows, open_explorer(runs=("plain",)), path="random")
+    screen.press("ArrowLeft")
+    expect(screen.page.locator(".toast")).to_contain_text("This is the first")
+    screen.press(" ", "ArrowLeft")
+    screen.press("ArrowLeft")
+    expect(screen.page).to_have_url(re.compile("/random#"))
+
+
 def test_it_works_360_pixels_wide_and_axe_finds_nothing(
     windows: Windows, open_explorer: Open
 ) -> None:
