@@ -14,13 +14,11 @@ from typer.testing import CliRunner, Result
 
 from flows.cli.sampling.blending import blend, more
 from flows.cli.sampling.directions import tags
-from tests.training.conftest import Trained, trained
+from tests.training.conftest import Trained
 from tests.training.latent.projected import put_projection
 from training.latent.sampler import Sampler
 from training.models import load_snapshot
 from training.runs.record import read_run
-
-__all__ = ["trained"]  # a fixture
 
 app = typer.Typer()
 for command in (blend, more, tags):

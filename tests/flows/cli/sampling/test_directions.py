@@ -12,10 +12,8 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from flows.cli.sampling.directions import directions, ganspace, sefa, tags
-from tests.training.conftest import Trained, trained
+from tests.training.conftest import Trained
 from training.latent.directions import open_set
-
-__all__ = ["trained"]  # a fixture
 
 app = typer.Typer()
 for command in (sefa, ganspace, tags, directions):

@@ -12,10 +12,8 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from flows.cli.app import app
-from tests.training.conftest import Trained, trained
+from tests.training.conftest import Trained
 from training.latent.encode import read_facts
-
-__all__ = ["trained"]  # a fixture
 
 
 @pytest.fixture

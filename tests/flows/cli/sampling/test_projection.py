@@ -13,10 +13,8 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from flows.cli.sampling.projection import project
-from tests.training.conftest import Trained, trained
+from tests.training.conftest import Trained
 from training.latent.projection_files import list_projections
-
-__all__ = ["trained"]  # a fixture
 
 app = typer.Typer()
 app.command()(project)

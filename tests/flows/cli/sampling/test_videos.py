@@ -9,10 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.sampling.videos import video_app
-from tests.training.conftest import Trained, trained
+from tests.training.conftest import Trained
 from tests.training.latent.playing import play
-
-__all__ = ["trained"]  # a fixture
 
 SMALL = ("--seconds", "1", "--fps", "10")
 SHEET = (*SMALL, "--rows", "1", "--columns", "2", "--keys", "2", "--scale", "1")
