@@ -37,6 +37,8 @@ FIRST: Final = {"cpu": 1.0, "cuda": 0.06}
 BATCHES: Final = (1, 2, 4, 8, 16, 32, 64)
 USERS: Final = {1: 40, 10: 8}
 """Edits of each user, by how many there are."""
+LONGEST: Final = 4.0
+"""Seconds that a batch may take."""
 ROUNDS: Final = 3
 SECONDS: Final = 6.0
 """About so long each measurement of samples takes."""
@@ -105,7 +107,11 @@ def samples(run_folder: Path, size: tuple[int, int], device: str, folder: Path) 
     from training.models import load_snapshot
 
     model = load_snapshot(run_folder, device=device)
-    bare = {batch: _bare(model, batch) for batch in BATCHES}
+    bare: dict[int, float] = {}
+    for batch in BATCHES:
+        if bare and batch / max(bare.values()) > LONGEST:
+            break  # more at once are no faster where few take so long
+        bare[batch] = _bare(model, batch)
     best = max(bare, key=lambda batch: bare[batch])
     say(f"{size}: bare forward " + ", ".join(f"{b}: {rate:.1f}/s" for b, rate in bare.items()))
     name = f"{size[0]} × {size[1]} px, {device}"
