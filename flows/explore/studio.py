@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import json
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from PIL import Image
+from cachetools import LRUCache
 from pydantic import ValidationError
 
 from flows.explore.catalogue import find_run, find_snapshot, key_of, model_told, models_told
@@ -41,7 +38,7 @@ from training.latent.sampler import Pixels
 from training.trained_on import open_run
 
 _THUMB: Final = 320  # px that the longer side of a small picture has at most
-_QUALITY: Final = 90
+_QUALITY: Final = 90  # of JPEGs
 _KEPT_BYTES: Final = 128 << 20  # of encoded pictures
 _REALS: Final = 2  # runs whose real pictures are kept encoded
 
@@ -69,7 +66,8 @@ class ModelStudio:
         self._models = Models(device)
         self.batcher = Batcher()
         self._encoders = ThreadPoolExecutor(usable_processors(), "encode")
-        self._known = _Encoded(_KEPT_BYTES)
+        self._known: LRUCache[_Key, bytes] = LRUCache(_KEPT_BYTES, len)
+        self._lock = threading.Lock()  # of what is known
         self._reals: Lately[Path, RealPictures] = Lately(_REALS, _is_at_rest, RealPictures.close)
         self._projecting = Projecting(self._loaded)
 
@@ -94,8 +92,11 @@ class ModelStudio:
         with _told():
             loaded, wanted = self._loaded(run, snapshot), _parse(look)
             key = (run, loaded.key, wanted.model_dump_json(), form)
-            ready = self._at_hand(key)
-            if ready is not None:
+            with self._lock:
+                known = self._known.get(key)
+            if known is not None:
+                ready: Future[bytes] = Future()
+                ready.set_result(known)
                 return ready
             made = self.batcher.submit(loaded.bench, wanted, urgent=rush)
         return _chained(
@@ -128,9 +129,10 @@ class ModelStudio:
         """Give a real picture."""
         folder = find_run(self._config, run)
         with _told():
-            if number >= self._real_pictures(folder).total:
+            reals = self._real_pictures(folder)
+            if number >= reals.total:
                 raise NotFoundError(f"there is no real picture {number}")
-            return _jpeg(self._real_pictures(folder).picture(number))
+            return encode(reals.picture(number), "jpeg", {}, quality=_QUALITY)
 
     def projections(self, run: str) -> Sequence[ProjectionTold]:
         """Tell which pictures were projected, or are being."""
@@ -169,57 +171,32 @@ class ModelStudio:
     def _open_real_pictures(self, run: Path) -> RealPictures:
         return RealPictures(open_run(run, source_of(self._config, run)))
 
-    def _at_hand(self, key: _Key) -> Future[bytes] | None:
-        data = self._known.get(key)
-        if data is None:
-            return None
-        ready: Future[bytes] = Future()
-        ready.set_result(data)
-        return ready
-
     def _encoded(
         self, key: _Key, loaded: Loaded, look: Between, pixels: Pixels, form: Form
     ) -> bytes:
-        if form == "png":
-            model = loaded.model
-            facts = {
-                "run": loaded.run.name,
-                "snapshot": model.name,
-                "version_hash": model.version_hash,
-                **json.loads(look.model_dump_json(exclude_none=True)),
-            }
-            return encode(pixels, "png", facts)
-        data = _jpeg(pixels, _THUMB if form == "thumb" else None)
-        self._known.put(key, data)
+        model = loaded.model
+        facts = {
+            "run": loaded.run.name,
+            "snapshot": model.name,
+            "version_hash": model.version_hash,
+            **look.model_dump(mode="json", exclude_none=True),
+        }
+        data = encode(
+            pixels,
+            "png" if form == "png" else "jpeg",
+            facts,
+            quality=_QUALITY,
+            longer=_THUMB if form == "thumb" else None,
+        )
+        if form != "png":  # nobody downloads one twice
+            with self._lock:
+                self._known[key] = data
         return data
 
 
 def _is_at_rest(reals: RealPictures) -> bool:
     """Tell whether nobody waits for them: else users of several runs would undo each other's."""
     return reals.is_ready or bool(reals.problem)
-
-
-class _Encoded:
-    """Pictures that were made lately, up to so many bytes."""
-
-    def __init__(self, most: int) -> None:
-        self._most, self._bytes = most, 0
-        self._kept: OrderedDict[_Key, bytes] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: _Key) -> bytes | None:
-        with self._lock:
-            data = self._kept.get(key)
-            if data is not None:
-                self._kept.move_to_end(key)
-            return data
-
-    def put(self, key: _Key, data: bytes) -> None:
-        with self._lock:
-            self._bytes += len(data) - len(self._kept.pop(key, b""))
-            self._kept[key] = data
-            while self._bytes > self._most:
-                self._bytes -= len(self._kept.popitem(last=False)[1])
 
 
 def _chained(
@@ -254,15 +231,6 @@ def _parse(look: str) -> Between:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "look"
         raise WrongInputError(f"`{place}`: {first['msg']}") from error
-
-
-def _jpeg(pixels: Pixels, longer: int | None = None) -> bytes:
-    image = Image.fromarray(pixels)
-    if longer is not None:
-        image.thumbnail((longer, longer), Image.Resampling.BOX)
-    out = io.BytesIO()
-    image.save(out, "JPEG", quality=_QUALITY)
-    return out.getvalue()
 
 
 def _as_told(error: Exception) -> Exception:

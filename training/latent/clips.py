@@ -184,7 +184,7 @@ def circle(
     count, seed = options.frames, options.seed
     shown = _magnifier(sampler, path, options, 1, 1)
     around = Circle.of_seed(seed, sampler.model.G.z_dim)
-    label = sampler.class_of(seed, options.label)
+    label = sampler.labels([seed], options.label)
 
     def walk(at: Tensor) -> Tensor:
         return sampler.spread(sampler.map(around.z(at), label), options.truncation)[:, None]

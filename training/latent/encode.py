@@ -22,7 +22,12 @@ _SUBSAMPLED_BELOW: Final = 90  # quality, from which colours keep all their pixe
 
 
 def encode(
-    picture: Pixels, form: Format, facts: Mapping[str, Any], *, quality: int = QUALITY
+    picture: Pixels,
+    form: Format,
+    facts: Mapping[str, Any],
+    *,
+    quality: int = QUALITY,
+    longer: int | None = None,
 ) -> bytes:
     """Encode a picture; the same bytes for the same picture and facts.
 
@@ -34,8 +39,12 @@ def encode(
         What it was made of; JSON in a text chunk `nonesuch` of a PNG, in the comment of a JPEG.
     quality
         Of a JPEG, 1 to 100.
+    longer
+        Make it smaller, by areas, where its longer side has more px than this.
     """
     image = Image.fromarray(picture)
+    if longer is not None:
+        image.thumbnail((longer, longer), Image.Resampling.BOX)
     text = json.dumps(dict(facts), sort_keys=True)
     out = io.BytesIO()
     if form == "png":

@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 from training.latent.draws import Truncation, draw_z
+from training.latent.layout import GREY
 from training.latent.looks import mix
 from training.latent.sampler import Pixels, Sampler
 from training.latent.video import Enlarging, enlarged, factor_for
 from training.latent.walks import Walk, closed_slerp, closed_spline
 from training.trained_on import Progress
 
-PAPER: Final = 208  # grey between pictures: seen beside white and beside black backgrounds
+PAPER: Final = GREY[0]
 _GAP: Final = 4  # px between pictures; even, for colour has half the resolution
 
 
@@ -87,24 +88,15 @@ def sphere_walk(
     """
     z_dim = sampler.model.G.z_dim
     z = draw_z(seeds, z_dim, truncation.z_limit).reshape(cells, -1, z_dim)
-    labels = [sampler.class_of(seed, label) for seed in seeds[:: len(seeds) // cells]]
+    labels = sampler.labels(seeds[:: len(seeds) // cells], label)
 
     def walk(at: Tensor) -> Tensor:
         places = torch.stack([closed_slerp(keys, at) for keys in z], dim=1)
-        ws = sampler.spread(_mapped(sampler, places, labels).flatten(0, 1), truncation)
+        own = None if labels is None else labels.repeat(len(at))
+        ws = sampler.spread(sampler.map(places.flatten(0, 1), own), truncation)
         return ws.reshape(len(at), cells, *ws.shape[1:])
 
     return walk
-
-
-def _mapped(sampler: Sampler, z: Tensor, labels: Sequence[int | None]) -> Tensor:
-    """Map (F, cells, z_dim) to w, each cell in its class."""
-    w = torch.empty(*z.shape[:2], sampler.w_dim, device=sampler.device)
-    for label in dict.fromkeys(labels):
-        own = [cell for cell, one in enumerate(labels) if one == label]
-        mapped = sampler.map(z[:, own].flatten(0, 1), label)
-        w[:, own] = mapped.reshape(len(z), len(own), -1)
-    return w
 
 
 def mixing_walk(moving: Walk, still: Tensor, layers: tuple[int, int]) -> Walk:

@@ -85,7 +85,7 @@ class Sheet:
         """Put pictures on it, (N, H, W, 3), uint8."""
         for picture in pixels:
             at = divmod(self._count, self.columns)
-            self.image.paste(_resized(picture, self.cell), self._place(at[1], at[0]))
+            self.image.paste(resized(picture, self.cell), self._place(at[1], at[0]))
             self._count += 1
 
     def _place(self, column: int, row: int) -> tuple[int, int]:
@@ -149,19 +149,22 @@ def labelled(
 def fitted(pixels: Pixels) -> Pixels:
     """Bring pictures to their `fitted_size`, (N, H, W, 3) to (N, h, w, 3)."""
     size = fitted_size((pixels.shape[1], pixels.shape[2]))
-    return np.stack([np.asarray(_resized(picture, size)) for picture in pixels])
+    return np.stack([np.asarray(resized(picture, size)) for picture in pixels])
 
 
-def fitted_size(size: tuple[int, int]) -> tuple[int, int]:
+def fitted_size(
+    size: tuple[int, int], smallest: int = _SMALLEST, largest: int = _LARGEST
+) -> tuple[int, int]:
     """Give the height and width, px, at which pictures are well seen beside many others.
 
-    Small ones are enlarged by a whole factor, large ones made smaller.
+    Those whose longer side is below `smallest` are enlarged by a whole factor, those above
+    `largest` made smaller.
     """
     height, width = size
     longer = max(size)
-    if longer > _LARGEST:
-        return max(height * _LARGEST // longer, 1), max(width * _LARGEST // longer, 1)
-    factor = -(-_SMALLEST // longer)
+    if longer > largest:
+        return max(height * largest // longer, 1), max(width * largest // longer, 1)
+    factor = -(-smallest // longer)
     return height * factor, width * factor
 
 
@@ -190,7 +193,8 @@ def _cell(rows: int, columns: int, size: tuple[int, int], longer: int) -> tuple[
     return max(int(height * fits), 1), max(int(width * fits), 1)
 
 
-def _resized(picture: Pixels, size: tuple[int, int]) -> Image.Image:
+def resized(picture: Pixels, size: tuple[int, int]) -> Image.Image:
+    """Give a picture (H, W, 3) at a height and width, px: squares where it grows, else by areas."""
     image = Image.fromarray(picture)
     height, width = size
     if image.size == (width, height):

@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from training.errors import SetupError
 from training.latent.clip_options import Clip, count_frames
+from training.latent.layout import GREY
 from training.latent.sampler import Pixels
 from training.latent.video import (
     USUAL,
@@ -32,7 +33,6 @@ _LAST: Final = 3.0  # seconds that the last grid stays: it is what has come of i
 _EACH: Final = 1.5  # seconds for one grid, at most
 _SHORTEST: Final = 3  # frames for one grid, at least
 _FADE: Final = 0.5  # share of a grid's time in which it becomes the next one
-_PAPER: Final = (208, 208, 208)
 _INK: Final = (24, 24, 24)
 _RAIL: Final = (176, 176, 176)
 _STRIP: Final = 0.06  # height of the caption / a grid's longer side
@@ -204,7 +204,7 @@ def _read(path: Path, size: tuple[int, int] | None) -> Pixels:
 def _captioned(image: Image.Image, grids: Sequence[SampleGrid], place: float) -> Pixels:
     """Write below a grid how far training is, on a rail that fills."""
     height = _strip(*image.size)
-    sheet = Image.new("RGB", (image.width, image.height + height), _PAPER)
+    sheet = Image.new("RGB", (image.width, image.height + height), GREY)
     sheet.paste(image, (0, 0))
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(height * 0.55)

@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from training.latent.layout import GREY, fitted_size, resized
 from training.latent.projection_files import Projection
 from training.watch.grids import grid_shape
 
 MOST: Final = 60
 """Projections on a sheet; more are not seen."""
 
-_PAPER, _INK, _FAINT = (208, 208, 208), (0, 0, 0), (96, 96, 96)
+_INK, _FAINT = (0, 0, 0), (96, 96, 96)
 _CURVE, _PLOT = (76, 120, 168), (255, 255, 255)
 _SMALLEST, _LARGEST = 160, 320  # px of the longer side of a picture
 _GAP, _APART, _LINE = 4, 18, 15  # px between pictures, around projections, of text
@@ -50,7 +51,7 @@ def projection_sheet(projections: Sequence[Projection]) -> Image.Image:
     panels = [_panel(projection) for projection in projections[:MOST]]
     width, height = panels[0].size
     down, across = grid_shape(len(panels), (height, width))
-    sheet = Image.new("RGB", (across * width, down * height), _PAPER)
+    sheet = Image.new("RGB", (across * width, down * height), GREY)
     for number, panel in enumerate(panels):
         sheet.paste(panel, (number % across * width, number // across * height))
     return sheet
@@ -63,7 +64,7 @@ def _panel(projection: Projection) -> Image.Image:
     plot = len(pictures) * (width + _GAP)
     top = _APART + 2 * _LINE
     size = (2 * _APART + plot + _PLOT_WIDTH, top + height + _LINE + _APART // 2)
-    panel = Image.new("RGB", size, _PAPER)
+    panel = Image.new("RGB", size, GREY)
     pen = ImageDraw.Draw(panel)
     pen.text((_APART, _APART - 8), facts.name, _INK, font)
     settings = f"{facts.space}, {facts.steps} steps, seed {facts.seed}, by {facts.perceiver}"
@@ -103,11 +104,6 @@ def _draw_curve(
 def _fitted(path: Path) -> Image.Image:
     """Read a picture, at a size that is well seen."""
     with Image.open(path) as opened:
-        picture = opened.convert("RGB")
-    longer = max(picture.size)
-    if longer > _LARGEST:
-        picture.thumbnail((_LARGEST, _LARGEST))
-        return picture
-    factor = -(-_SMALLEST // longer)
-    size = (picture.width * factor, picture.height * factor)
-    return picture.resize(size, Image.Resampling.NEAREST)
+        pixels = np.asarray(opened.convert("RGB"))
+    height, width = pixels.shape[:2]
+    return resized(pixels, fitted_size((height, width), _SMALLEST, _LARGEST))

@@ -72,29 +72,46 @@ class Sampler:
         SetupError
             If there is no such class.
         """
-        G = self.model.G
         found = []
         for part in _parts(seeds, self.batch):
             padded = _padded(part, self.batch)
-            z = draw_z(padded, G.z_dim, z_limit)
-            labels = self._labels(padded, label)
-            w: Tensor = G.mapping(
-                z.to(self.device), None if labels is None else labels.to(self.device)
-            )
-            found.append(w[: len(part)])
+            z = draw_z(padded, self.model.G.z_dim, z_limit)
+            found.append(self.map(z, self.labels(padded, label))[: len(part)])
         return torch.cat(found)
 
     @torch.no_grad()
-    def map(self, z: Tensor, label: int | None = None) -> Tensor:
-        """Give the w of latents z, (N, z_dim) to (N, w_dim); `label` as `class_of` gives it."""
-        labels = None if label is None else torch.full((len(z),), label, device=self.device)
+    def map(self, z: Tensor, labels: Tensor | None) -> Tensor:
+        """Give the w of latents z, (N, z_dim) to (N, w_dim).
+
+        Parameters
+        ----------
+        z
+        labels
+            As `labels` gives them: one for each latent, or one for all.
+        """
+        if labels is not None:
+            labels = labels.expand(len(z)).to(self.device)
         w: Tensor = self.model.G.mapping(z.to(self.device), labels)
         return w
 
-    def class_of(self, seed: int, label: int | None = None) -> int | None:
-        """Give the class of a seed, or that which is asked for; None where there are none."""
-        labels = self._labels([seed], label)
-        return None if labels is None else int(labels[0])
+    def labels(self, seeds: Sequence[int], label: int | None = None) -> Tensor | None:
+        """Give the class of each seed, or that which is asked for; None where there are none.
+
+        Returns
+        -------
+        int64 Tensor of shape (N,), on the CPU, or None
+
+        Raises
+        ------
+        SetupError
+            If there is no such class.
+        """
+        classes = len(self.model.labels)
+        if label is not None and not 0 <= label < classes:
+            raise SetupError(f"`label` must be one of {classes} classes from 0, got {label}")
+        if not classes:
+            return None
+        return draw_labels(seeds, classes) if label is None else torch.full((len(seeds),), label)
 
     def ws(
         self, seeds: Sequence[int], truncation: Truncation = PLAIN, label: int | None = None
@@ -179,14 +196,6 @@ class Sampler:
         rows = torch.arange(self.batch, device=self.device) % n
         images = self.model.G.synthesis(ws[rows], [noise[rows] for noise in noises])
         return to_pixels(images[:n], inverted=self.model.inverted)
-
-    def _labels(self, seeds: Sequence[int], label: int | None) -> Tensor | None:
-        classes = len(self.model.labels)
-        if label is not None and not 0 <= label < classes:
-            raise SetupError(f"`label` must be one of {classes} classes from 0, got {label}")
-        if not classes:
-            return None
-        return draw_labels(seeds, classes) if label is None else torch.full((len(seeds),), label)
 
 
 def _parts(seeds: Iterable[int], size: int) -> Iterator[list[int]]:

@@ -110,7 +110,7 @@ def measure_smoothness(
         start, end = (one.expand(steps + 1, -1) for one in ends)
         zs = slerp(start, end, torch.linspace(0, 1, steps + 1))
         pictures = sampler.render(
-            sampler.spread(sampler.map(zs, sampler.class_of(seeds[0], label)), truncation)
+            sampler.spread(sampler.map(zs, sampler.labels(seeds[:1], label)), truncation)
         )
         features = _features(encoder, pictures, sampler)
         found.append((features[1:] - features[:-1]).norm(dim=1).cpu().numpy())

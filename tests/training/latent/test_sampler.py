@@ -22,7 +22,11 @@ def conditional(trained: Trained) -> Sampler:
 
 
 def test_a_seed_gives_the_same_bytes_whatever_is_made_beside_it(sampler: Sampler) -> None:
-    many = {seed: p for seeds, px in sampler.pictures(range(10)) for seed, p in zip(seeds, px)}  # noqa: B905
+    many = {
+        seed: picture
+        for seeds, pixels in sampler.pictures(range(10))
+        for seed, picture in zip(seeds, pixels, strict=True)
+    }
     for seeds in ([9], [3, 9, 1], [9, 0, 1, 2, 3]):
         for part, pixels in sampler.pictures(seeds, noise="fixed"):
             for seed, picture in zip(part, pixels, strict=True):

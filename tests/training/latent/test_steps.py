@@ -165,7 +165,7 @@ def test_a_circle_of_a_model_is_evened_out(trained: Trained) -> None:
     told: list[tuple[str, int, int]] = []
     measure = measure_walk(
         sampler,
-        lambda at: sampler.spread(sampler.map(circle.z(at)))[:, None],
+        lambda at: sampler.spread(sampler.map(circle.z(at), None))[:, None],
         progress=lambda *what: told.append(what),
     )
     found = equal_steps(measure, 48)
@@ -183,7 +183,7 @@ def test_steps_are_the_same_however_many_are_seen_at_once(trained: Trained) -> N
         sampler, circle = walk_of(trained.plain, batch)
         measure = measure_walk(
             sampler,
-            lambda at, s=sampler, c=circle: s.spread(s.map(c.z(at)))[:, None],  # type: ignore[misc]
+            lambda at, s=sampler, c=circle: s.spread(s.map(c.z(at), None))[:, None],  # type: ignore[misc]
         )
         found.append(measure(turns(17), ""))
     torch.testing.assert_close(found[0], found[1], rtol=1e-3, atol=1e-3)
